@@ -1,0 +1,126 @@
+// Package config reads the bridge's one TOML file into a checked, immutable Config and resolves the secrets in it.
+//
+// The names of the keys are a contract (see the default configuration in packaging). Durations are Go's ("5m"), sizes
+// are "64KiB", "2GiB" or plain bytes. Every problem of a file is reported at once, each with file, line and column.
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
+)
+
+// DefaultPath is where the daemon looks without --config.
+const DefaultPath = "/etc/linuxguard-bridge/config.toml"
+
+// Config is one configuration file, complete with defaults. It is never changed after Load.
+type Config struct {
+	Path string // the file it was read from
+	Hash string // of the file's bytes, hex, for the metric and the status page
+
+	Server    Server
+	Endpoints []Endpoint // in the order of their names
+	Queue     Queue
+	Dedupe    Dedupe
+	Admin     Admin
+	Log       Log
+	Outputs   []Output // in the order of their names
+}
+
+// Server is [server].
+type Server struct {
+	Listen         []string // host:port, unix:/path, or the single "systemd"
+	TLSCert        string
+	TLSKey         string
+	ClientCAFile   string
+	Plaintext      bool
+	TrustedProxies []netip.Prefix
+	Allow          []netip.Prefix
+	MaxBodyBytes   int64
+	MaxConnections int
+	ACME           *ACME // nil: none
+}
+
+// ACME is [server.acme].
+type ACME struct {
+	Domains      []string
+	Email        string
+	DirectoryURL string
+	CAFile       string
+	HTTPListen   string
+}
+
+// Secret is one resolved secret with the name that logs and metrics call it by.
+type Secret struct {
+	Name  string
+	Value secret.Value
+}
+
+// Endpoint is [endpoint.NAME].
+type Endpoint struct {
+	Name            string
+	Path            string
+	Secrets         []Secret
+	RequiredHeaders map[string][]Secret // canonical header name to the accepted values
+	Tenants         []string
+	MaxAge          time.Duration
+	ClockSkew       time.Duration
+	ExpectEvery     time.Duration // 0: no silence alarm
+	ExpectEvent     bool          // also send a synthetic event to the outputs
+}
+
+// Queue is [queue].
+type Queue struct {
+	Directory          string
+	MaxBytes           int64
+	QuarantineMaxBytes int64
+}
+
+// Dedupe is [dedupe].
+type Dedupe struct {
+	Capacity int
+	Window   time.Duration
+}
+
+// Admin is [admin].
+type Admin struct {
+	Listen       string // "" turns it off
+	Socket       string
+	TLSCert      string // needed, with PasswordHash or Password, beyond loopback
+	TLSKey       string
+	Username     string
+	Password     secret.Value
+	AllowedHosts []string // beside loopback names, for the Host check
+}
+
+// Log is [log].
+type Log struct {
+	Level  string // debug | info | warn | error
+	Format string // auto | journal | text | json
+}
+
+// Output is [output.NAME]: the keys that every kind has, and the way to the others.
+type Output struct {
+	Name       string
+	Type       string
+	DropOldest bool   // when_full = "drop_oldest"
+	StartAt    string // "now" or "oldest": where a new output begins
+	Match      Match
+
+	// Decode fills the kind's own settings from the output's table. It is called once, by the kind's constructor,
+	// while the file is loaded for use; keys that neither it nor the common part knows are errors of the file.
+	Decode func(settings any) error
+	// Fingerprint changes when anything in the table or in a secret or file that it refers to changes, so that a reload
+	// knows which outputs to rebuild.
+	Fingerprint string
+}
+
+// Match is an output's match table: all that is set must hold; empty means any.
+type Match struct {
+	MinSeverity int
+	SignalType  []string // globs with * and ?
+	Environment []string // globs
+	Endpoint    []string // names
+	Header      map[string][]string // canonical name to accepted values
+}
