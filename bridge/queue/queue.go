@@ -100,6 +100,9 @@ type Reader interface {
 	// maxBytes of bodies except for the first. It waits until there is at least one or ctx ends. Sequences that
 	// are missing in the result (dropped, damaged, deleted) will never come. The events are shared: read-only.
 	Read(ctx context.Context, after uint64, limit, maxBytes int) ([]*Event, error)
+	// Range returns the committed events with a sequence in first..last, in order, and no more than maxBytes of
+	// bodies except for the first. It never waits: none means that none of them is left.
+	Range(ctx context.Context, first, last uint64, maxBytes int) ([]*Event, error)
 	// Advance says that output is done with everything up to p.Through. It returns at once; the queue commits
 	// progress within its cursor interval and on Close, and deletes events that every output is past.
 	Advance(output string, p Progress)

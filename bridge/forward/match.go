@@ -1,0 +1,71 @@
+package forward
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
+)
+
+// Match says which events an output wants. All that is set must hold; the zero value wants everything.
+type Match struct {
+	MinSeverity int
+	SignalType  []string            // globs: * any run of characters, ? any one
+	Environment []string            // globs
+	Endpoint    []string            // names
+	Header      map[string][]string // canonical header name to the values that are wanted
+}
+
+// Wants reports whether e passes. An event of unknown severity passes MinSeverity: a filter must not lose what could
+// not be judged. Events of the bridge itself pass everything but Endpoint.
+func (m *Match) Wants(e *queue.Event) bool {
+	if len(m.Endpoint) > 0 && !slices.Contains(m.Endpoint, e.Endpoint) {
+		return false
+	}
+	s := e.Signal
+	if e.Synthetic || s == nil {
+		return true
+	}
+	return m.severity(s) && anyGlob(m.SignalType, s.SignalType) && anyGlob(m.Environment, s.Environment) && m.headers(e)
+}
+
+func (m *Match) severity(s *signal.Signal) bool {
+	return s.Severity == 0 || int(s.Severity) >= m.MinSeverity
+}
+
+func (m *Match) headers(e *queue.Event) bool {
+	for name, wanted := range m.Header {
+		if !slices.ContainsFunc(e.Header, func(h queue.Header) bool {
+			return h.Name == name && slices.Contains(wanted, h.Value)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+func anyGlob(patterns []string, text string) bool {
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return glob(p, text) })
+}
+
+// glob matches text against a pattern of literal bytes, * and ?, in time linear in each for a fixed number of stars.
+func glob(pattern, text string) bool {
+	star, mark, p, t := -1, 0, 0, 0
+	for t < len(text) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, mark = p, t
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == text[t]):
+			p++
+			t++
+		case star >= 0: // let the last star take one more
+			mark++
+			p, t = star+1, mark
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}

@@ -1,0 +1,76 @@
+package forward
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/linuxguard/linuxguard-bridge/outputs"
+)
+
+// metrics are one worker's, all under the constant label output.
+type metrics struct {
+	sent, retried, quarantined, filtered, batches, failures prometheus.Counter
+	fromCreated, fromReceived                               prometheus.Histogram
+}
+
+func newMetrics(output string) *metrics {
+	labels := prometheus.Labels{"output": output}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "linuxguard_bridge", Subsystem: "output", Name: name, Help: help, ConstLabels: labels})
+	}
+	histogram := func(name, help string) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "linuxguard_bridge", Subsystem: "output", Name: name, Help: help, ConstLabels: labels,
+			Buckets: []float64{.005, .025, .1, .5, 1, 5, 30, 120, 600, 3600, 86400}})
+	}
+	return &metrics{
+		sent:         counter("delivered_total", "Events delivered, at the output's delivery level."),
+		retried:      counter("retried_total", "Events sent again after a failure."),
+		quarantined:  counter("quarantined_total", "Events that the destination refused for good."),
+		filtered:     counter("filtered_total", "Events that the output's match does not want."),
+		batches:      counter("batches_total", "Batches handed to the output."),
+		failures:     counter("failures_total", "Batches that failed and are tried again."),
+		fromCreated:  histogram("delivery_from_created_seconds", "Time from the signal's created_at to its delivery."),
+		fromReceived: histogram("delivery_from_received_seconds", "Time from the webhook's receipt to its delivery."),
+	}
+}
+
+func (m *metrics) all() []prometheus.Collector {
+	return []prometheus.Collector{m.sent, m.retried, m.quarantined, m.filtered, m.batches, m.failures, m.fromCreated, m.fromReceived}
+}
+
+// observe notes how long the records of a delivered batch took.
+func (m *metrics) observe(batch []outputs.Record, now time.Time) {
+	for i := range batch {
+		m.fromReceived.Observe(now.Sub(batch[i].ReceivedAt).Seconds())
+		if t, ok := batch[i].Signal.Created(); ok {
+			m.fromCreated.Observe(now.Sub(t).Seconds())
+		}
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (w *Worker) Describe(ch chan<- *prometheus.Desc) {
+	for _, c := range w.metrics.all() {
+		c.Describe(ch)
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (w *Worker) Collect(ch chan<- prometheus.Metric) {
+	for _, c := range w.metrics.all() {
+		c.Collect(ch)
+	}
+}
+
+// count reads a counter back for the status.
+func (m *metrics) count(c prometheus.Counter) uint64 {
+	var pb dto.Metric
+	if err := c.Write(&pb); err != nil {
+		return 0
+	}
+	return uint64(pb.GetCounter().GetValue())
+}

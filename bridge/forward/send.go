@@ -1,0 +1,274 @@
+package forward
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
+	"github.com/linuxguard/linuxguard-bridge/outputs"
+)
+
+// wants reports whether e is for this output at all.
+func (w *Worker) wants(e *queue.Event) bool {
+	if len(e.Only) > 0 {
+		return slices.Contains(e.Only, w.opts.Name)
+	}
+	return w.opts.Match.Wants(e)
+}
+
+// sendDue sends whatever may be sent now: failed flights first, in order, then the pending events.
+func (w *Worker) sendDue() {
+	if w.isStopping() || w.sendCtx.Err() != nil || w.retryAt.After(w.opts.Now()) {
+		return
+	}
+	w.retryAt = time.Time{}
+	for _, f := range w.flights {
+		if f.state != waiting {
+			continue
+		}
+		if w.failing && w.sending > 0 || w.noRoom(f.open()) {
+			return
+		}
+		if !w.resend(f) {
+			return
+		}
+	}
+	if len(w.pending.events) > 0 && !w.failing && w.pendingDue() {
+		w.launch()
+	}
+}
+
+func (w *Worker) noRoom(records int) bool {
+	return w.sending > 0 && w.sending+records > w.batching.MaxInFlight
+}
+
+// pendingDue reports whether the pending events should go now: a full batch, nothing else in flight (a lone signal
+// never waits), or waited long enough.
+func (w *Worker) pendingDue() bool {
+	if w.noRoom(w.pending.wanted) {
+		return false
+	}
+	return w.pendingFull() || w.sending == 0 || !w.pending.lingerAt.After(w.opts.Now())
+}
+
+// launch makes the pending events one flight and sends what the output wants of them.
+func (w *Worker) launch() {
+	f := &flight{marks: make([]mark, 0, len(w.pending.events))}
+	batch := make([]outputs.Record, 0, w.pending.wanted)
+	for _, p := range w.pending.events {
+		m := mark{seq: p.event.Seq}
+		if p.wanted {
+			batch = append(batch, w.record(p.event))
+		} else {
+			m.fate = queue.Filtered
+		}
+		f.marks = append(f.marks, m)
+	}
+	w.metrics.filtered.Add(float64(len(f.marks) - len(batch)))
+	w.pending.reset()
+	w.flights = append(w.flights, f)
+	w.send(f, batch)
+}
+
+// resend reads the open events of f from the queue again and sends them. It returns false when nothing more should
+// be sent for now.
+func (w *Worker) resend(f *flight) bool {
+	batch := make([]outputs.Record, 0, f.open())
+	for next := f.first(); next <= f.last() && len(batch) < cap(batch); {
+		events, err := w.opts.Queue.Range(w.sendCtx, next, f.last(), w.maxBytes())
+		if err != nil {
+			w.failed(f, fmt.Errorf("reading the queue again: %w", err))
+			return false
+		}
+		if len(events) == 0 {
+			break
+		}
+		for _, e := range events {
+			if f.isOpen(e.Seq) {
+				batch = append(batch, w.record(e))
+			}
+			next = e.Seq + 1
+		}
+	}
+	f.dropMissing(batch)
+	w.metrics.retried.Add(float64(len(batch)))
+	w.send(f, batch)
+	return true
+}
+
+// dropMissing marks the open events of f that the queue no longer has: it dropped them for this output
+// (when_full = "drop_oldest") and has said so itself.
+func (f *flight) dropMissing(batch []outputs.Record) {
+	i := 0
+	for j := range f.marks {
+		m := &f.marks[j]
+		switch {
+		case i < len(batch) && batch[i].Seq == m.seq:
+			i++
+		case m.fate == 0:
+			m.fate = queue.Dropped
+		}
+	}
+}
+
+// send hands batch, the open events of f, to the output.
+func (w *Worker) send(f *flight, batch []outputs.Record) {
+	if len(batch) == 0 {
+		f.state, f.at = finished, w.opts.Now()
+		w.advance()
+		return
+	}
+	seqs := make([]uint64, len(batch))
+	for i := range batch {
+		seqs[i] = batch[i].Seq
+	}
+	f.state = inFlight
+	f.tries++
+	w.sending += len(batch)
+	w.metrics.batches.Inc()
+	w.status.enterSend(w.opts.Now())
+	w.opts.Output.Send(w.sendCtx, batch, w.doneFunc(f, batch, seqs))
+	w.status.leaveSend(w.opts.Now())
+}
+
+// doneFunc returns the callback of one Send. It only notes the result: the output's goroutines never enter the
+// worker's own state. A second call is a mistake of the output and is ignored.
+func (w *Worker) doneFunc(f *flight, batch []outputs.Record, seqs []uint64) func(error) {
+	called := false
+	return func(err error) {
+		w.resultMu.Lock()
+		defer w.resultMu.Unlock()
+		if called {
+			return
+		}
+		called = true
+		if err == nil {
+			w.metrics.observe(batch, w.opts.Now())
+		}
+		batch = nil // not needed any more, and perhaps large
+		w.done = append(w.done, result{f, seqs, err})
+		select {
+		case w.results <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (w *Worker) record(e *queue.Event) outputs.Record {
+	r := outputs.Record{
+		BridgeID: w.opts.BridgeID, Seq: e.Seq, ResendOf: e.ResendOf, Endpoint: e.Endpoint, DeliveryID: e.DeliveryID,
+		ReceivedAt: e.ReceivedAt, Body: e.Body, Signal: e.Signal, Synthetic: e.Synthetic,
+	}
+	if r.Signal == nil { // no JSON object: only an operator's re-send can bring one here
+		r.Signal = &signal.Signal{Description: string(e.Body), Notes: []string{"the body is no JSON object"}}
+	}
+	for _, h := range e.Header {
+		r.Header = append(r.Header, outputs.Header(h))
+	}
+	return r
+}
+
+// delivered ends f well.
+func (w *Worker) delivered(f *flight) {
+	n := f.open()
+	f.settle(queue.Delivered)
+	f.state, f.at = finished, w.opts.Now()
+	f.level = w.opts.Output.Status().Level.String()
+	w.metrics.sent.Add(float64(n))
+	w.status.delivered(n, f.at)
+	if w.lastText != "" {
+		w.opts.Log.Info("delivering again", "failures", w.attempts)
+	}
+	w.failing, w.attempts, w.lastText = false, 0, ""
+}
+
+// failed puts f back and decides when the next attempt is made.
+func (w *Worker) failed(f *flight, err error) {
+	f.state = waiting
+	if w.isStopping() || w.sendCtx.Err() != nil {
+		return
+	}
+	w.metrics.failures.Inc()
+	var hold *outputs.HoldError
+	held := errors.As(err, &hold)
+	// The flights that fail together on one broken connection are one failure.
+	if now := w.opts.Now(); !w.retryAt.After(now) {
+		w.attempts++
+		w.retryAt = now.Add(w.backoff(err, held))
+	}
+	w.failing = true
+	w.status.failed(err, held, w.opts.Now())
+	if text := err.Error(); text != w.lastText {
+		w.lastText = text
+		w.logFailure(f, err, held)
+	}
+}
+
+func (w *Worker) logFailure(f *flight, err error, held bool) {
+	attrs := []any{"error", err, "first_seq", f.first(), "last_seq", f.last(), "attempt", w.attempts}
+	if held {
+		w.opts.Log.Error("the destination refuses everything until it or this output's settings are mended; nothing is lost, trying on slowly", attrs...)
+		return
+	}
+	w.opts.Log.Warn("delivery failed, trying again", attrs...)
+}
+
+// backoff is the time until the next attempt: exponential with jitter on its upper half, and no less than the
+// receiver asked for within retryAfterCap.
+func (w *Worker) backoff(err error, held bool) time.Duration {
+	d := w.opts.Hold
+	if !held {
+		d = min(w.opts.MinBackoff<<min(w.attempts-1, 20), w.opts.MaxBackoff)
+	}
+	d = d/2 + time.Duration(w.opts.Rand.Int64N(int64(d/2)+1))
+	var retry *outputs.RetryError
+	if errors.As(err, &retry) {
+		d = max(d, min(retry.After, retryAfterCap))
+	}
+	return d
+}
+
+// quarantine keeps the records that the destination refuses for good, with their events, and marks them.
+func (w *Worker) quarantine(r result, rejected []outputs.Rejection) error {
+	items := make([]queue.QuarantineItem, 0, len(rejected))
+	for _, rej := range rejected {
+		if rej.Index < 0 || rej.Index >= len(r.seqs) {
+			return fmt.Errorf("the output refused record %d of a batch of %d", rej.Index, len(r.seqs))
+		}
+		e, err := w.readOne(r.seqs[rej.Index])
+		if err != nil {
+			return err
+		}
+		if e == nil { // dropped by the queue in the meantime
+			continue
+		}
+		items = append(items, queue.QuarantineItem{Reason: rej.Err.Error(), Output: w.opts.Name, At: w.opts.Now(), Event: *e})
+	}
+	if err := w.opts.Queue.Quarantine(w.sendCtx, items); err != nil {
+		return fmt.Errorf("keeping refused events in the quarantine: %w", err)
+	}
+	for i, rej := range rejected {
+		r.flight.mark(r.seqs[rej.Index], queue.Refused)
+		if i < len(items) {
+			w.opts.Log.Warn("the destination refuses an event for good; it is in the quarantine", "bridge_seq", items[i].Event.Seq,
+				"delivery_id", items[i].Event.DeliveryID, "error", rej.Err)
+		}
+	}
+	w.metrics.quarantined.Add(float64(len(rejected)))
+	w.status.quarantined(len(rejected))
+	return nil
+}
+
+func (w *Worker) readOne(seq uint64) (*queue.Event, error) {
+	events, err := w.opts.Queue.Range(w.sendCtx, seq, seq, 1)
+	if err != nil {
+		return nil, fmt.Errorf("reading event %d again: %w", seq, err)
+	}
+	if len(events) == 0 {
+		return nil, nil
+	}
+	return events[0], nil
+}
