@@ -36,7 +36,7 @@ func (w *Worker) sendDue() {
 			return
 		}
 	}
-	if len(w.pending.events) > 0 && !w.failing && w.pendingDue() {
+	if len(w.pending.events) > 0 && (!w.failing || w.sending == 0) && w.pendingDue() {
 		w.launch()
 	}
 }

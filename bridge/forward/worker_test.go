@@ -1,0 +1,482 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
+	"github.com/linuxguard/linuxguard-bridge/outputs"
+)
+
+// memQueue is a queue in memory with one output.
+type memQueue struct {
+	mu       sync.Mutex
+	events   map[uint64]*queue.Event
+	last     uint64
+	grown    chan struct{} // closed and renewed at every append
+	cursor   uint64
+	runs     []queue.Run
+	kept     []queue.QuarantineItem
+	keepErr  error
+	advanced int
+}
+
+func newMemQueue(n int) *memQueue {
+	q := &memQueue{events: map[uint64]*queue.Event{}, grown: make(chan struct{})}
+	for range n {
+		q.append(&queue.Event{Body: []byte("{}"), Signal: &signal.Signal{Severity: 3}})
+	}
+	return q
+}
+
+func (q *memQueue) append(e *queue.Event) uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.last++
+	e.Seq = q.last
+	q.events[e.Seq] = e
+	close(q.grown)
+	q.grown = make(chan struct{})
+	return e.Seq
+}
+
+func (q *memQueue) Cursor(string) (uint64, error) { return q.cursor, nil }
+
+func (q *memQueue) Range(_ context.Context, first, last uint64, _ int) ([]*queue.Event, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var events []*queue.Event
+	for seq := first; seq <= min(last, q.last); seq++ {
+		if e := q.events[seq]; e != nil {
+			events = append(events, e)
+		}
+	}
+	return events, nil
+}
+
+func (q *memQueue) Read(ctx context.Context, after uint64, limit, _ int) ([]*queue.Event, error) {
+	for {
+		q.mu.Lock()
+		grown := q.grown
+		q.mu.Unlock()
+		events, _ := q.Range(ctx, after+1, ^uint64(0)>>1, 0)
+		if len(events) > 0 {
+			return events[:min(limit, len(events))], nil
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (q *memQueue) Advance(_ string, p queue.Progress) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if p.Through <= q.cursor {
+		panic(fmt.Sprintf("cursor goes back from %d to %d", q.cursor, p.Through))
+	}
+	q.cursor = p.Through
+	q.runs = append(q.runs, p.Runs...)
+	q.advanced++
+}
+
+func (q *memQueue) Quarantine(_ context.Context, items []queue.QuarantineItem) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.keepErr != nil {
+		return q.keepErr
+	}
+	q.kept = append(q.kept, items...)
+	return nil
+}
+
+func (q *memQueue) at() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.cursor
+}
+
+// fates expands the runs that the worker reported.
+func (q *memQueue) fates() map[uint64]queue.Fate {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	all := map[uint64]queue.Fate{}
+	for _, r := range q.runs {
+		for seq := r.First; seq <= r.Last; seq++ {
+			all[seq] = r.Fate
+		}
+	}
+	return all
+}
+
+// scriptedOutput answers every Send by what fate returns for it; nil fates go in at once.
+type scriptedOutput struct {
+	batching outputs.Batching
+	fate     func(n int, batch []outputs.Record) (error, time.Duration)
+	mu       sync.Mutex
+	sends    [][]uint64
+	times    []time.Time
+	closed   bool
+}
+
+func (o *scriptedOutput) Batching() outputs.Batching { return o.batching }
+func (o *scriptedOutput) Status() outputs.Status     { return outputs.Status{Level: outputs.AppAcknowledged} }
+func (o *scriptedOutput) Close(context.Context) error {
+	o.closed = true
+	return nil
+}
+
+func (o *scriptedOutput) Send(ctx context.Context, batch []outputs.Record, done func(error)) {
+	o.mu.Lock()
+	var seqs []uint64
+	for _, r := range batch {
+		seqs = append(seqs, r.Seq)
+	}
+	o.sends = append(o.sends, seqs)
+	o.times = append(o.times, time.Now())
+	n := len(o.sends)
+	o.mu.Unlock()
+	err, after := o.fate(n, batch)
+	go func() {
+		select {
+		case <-time.After(after):
+			done(err)
+			done(errors.New("a second done, which must be ignored"))
+		case <-ctx.Done():
+			done(ctx.Err())
+		}
+	}()
+}
+
+func (o *scriptedOutput) sent() []uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Concat(o.sends...)
+}
+
+func start(t *testing.T, q *memQueue, o *scriptedOutput, change func(*Options)) *Worker {
+	t.Helper()
+	if o.batching.MaxRecords == 0 {
+		o.batching = outputs.Batching{MaxRecords: 10, MaxBytes: 1 << 20, MaxInFlight: 40}
+	}
+	opts := Options{Name: "siem", Output: o, Queue: q, Now: time.Now, Rand: rand.New(rand.NewPCG(1, 2)),
+		Log: slog.New(slog.DiscardHandler)}
+	if change != nil {
+		change(&opts)
+	}
+	w := New(opts)
+	if err := w.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func stop(t *testing.T, w *Worker) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := w.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func ok(int, []outputs.Record) (error, time.Duration) { return nil, time.Millisecond }
+
+func TestDeliversEverythingInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, o := newMemQueue(95), &scriptedOutput{fate: ok}
+		w := start(t, q, o, nil)
+		time.Sleep(time.Second)
+		q.append(&queue.Event{Signal: &signal.Signal{}})
+		time.Sleep(time.Second)
+		stop(t, w)
+		if got := o.sent(); len(got) != 96 || !slices.IsSorted(got) {
+			t.Errorf("sent %v", got)
+		}
+		if q.cursor != 96 || !o.closed {
+			t.Errorf("cursor %d, closed %v", q.cursor, o.closed)
+		}
+		if len(q.runs) > q.advanced || q.runs[0].Level != "application-acknowledged" {
+			t.Errorf("runs are not folded: %+v", q.runs)
+		}
+	})
+}
+
+func TestCursorNeverPassesAnOpenFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newMemQueue(30)
+		o := &scriptedOutput{fate: func(n int, _ []outputs.Record) (error, time.Duration) {
+			if n == 1 {
+				return nil, time.Minute // the first batch is the slow one
+			}
+			return nil, time.Millisecond
+		}}
+		w := start(t, q, o, nil)
+		time.Sleep(30 * time.Second)
+		if len(o.sent()) != 30 || q.at() != 0 {
+			t.Errorf("sent %d, cursor %d; want all sent and the cursor at 0", len(o.sent()), q.at())
+		}
+		time.Sleep(time.Minute)
+		if q.at() != 30 {
+			t.Errorf("cursor %d, want 30", q.at())
+		}
+		stop(t, w)
+	})
+}
+
+func TestRetriesInOrderWithBackoffAndProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newMemQueue(30)
+		o := &scriptedOutput{fate: func(n int, _ []outputs.Record) (error, time.Duration) {
+			if n <= 8 {
+				return errors.New("connection reset"), time.Millisecond
+			}
+			return nil, time.Millisecond
+		}}
+		w := start(t, q, o, nil)
+		time.Sleep(5 * time.Minute)
+		stop(t, w)
+		if q.at() != 30 {
+			t.Fatalf("cursor %d, want 30", q.at())
+		}
+		var last []uint64
+		for i, s := range o.sends {
+			if i >= 3 && i < 8 && s[0] != 1 {
+				t.Errorf("send %d is %v: after a failure only the oldest flight is tried", i, s)
+			}
+			if i >= 8 {
+				last = append(last, s...)
+			}
+		}
+		if !slices.IsSorted(last) || len(last) != 30 {
+			t.Errorf("after recovery: %v", last)
+		}
+		for i := 4; i < 8; i++ {
+			if gap := o.times[i].Sub(o.times[i-1]); gap < 100*time.Millisecond<<(i-3) || gap > time.Minute {
+				t.Errorf("gap %d is %v", i, gap)
+			}
+		}
+	})
+}
+
+func TestRetryAfterAndHold(t *testing.T) {
+	for name, c := range map[string]struct {
+		err      error
+		min, max time.Duration
+		held     bool
+	}{
+		"retry-after":        {&outputs.RetryError{Err: errors.New("busy"), After: 90 * time.Second}, 90 * time.Second, 91 * time.Second, false},
+		"absurd retry-after": {&outputs.RetryError{Err: errors.New("busy"), After: 1000 * time.Hour}, 5 * time.Minute, 5*time.Minute + time.Second, false},
+		"hold":               {&outputs.HoldError{Err: errors.New("invalid token")}, 15 * time.Second, 31 * time.Second, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := newMemQueue(1)
+				o := &scriptedOutput{fate: func(n int, _ []outputs.Record) (error, time.Duration) {
+					if n == 1 {
+						return c.err, 0
+					}
+					return nil, 0
+				}}
+				w := start(t, q, o, nil)
+				time.Sleep(10 * time.Second)
+				if s := w.Status(); s.Held != c.held || !s.Failing || s.LastError != c.err.Error() {
+					t.Errorf("status %+v", s)
+				}
+				time.Sleep(10 * time.Minute)
+				if s := w.Status(); s.Held || s.Failing || s.Sent != 1 {
+					t.Errorf("status after recovery %+v", s)
+				}
+				if gap := o.times[1].Sub(o.times[0]); gap < c.min || gap > c.max {
+					t.Errorf("tried again after %v, want %v to %v", gap, c.min, c.max)
+				}
+				stop(t, w)
+			})
+		})
+	}
+}
+
+func TestRefusedRecordsGoToTheQuarantineAndTheRestGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newMemQueue(10)
+		o := &scriptedOutput{fate: func(n int, batch []outputs.Record) (error, time.Duration) {
+			if n == 1 {
+				return &outputs.PartialError{Rejected: []outputs.Rejection{{Index: 3, Err: errors.New("not an object")}},
+					Rest: errors.New("and the connection broke")}, 0
+			}
+			return nil, 0
+		}}
+		w := start(t, q, o, nil)
+		time.Sleep(time.Minute)
+		stop(t, w)
+		if len(q.kept) != 1 || q.kept[0].Event.Seq != 4 || q.kept[0].Output != "siem" || q.kept[0].Reason != "not an object" {
+			t.Errorf("quarantine: %+v", q.kept)
+		}
+		if len(o.sends) != 2 || slices.Contains(o.sends[1], 4) || len(o.sends[1]) != 9 {
+			t.Errorf("sends: %v", o.sends)
+		}
+		if f := q.fates(); f[4] != queue.Refused || f[5] != queue.Delivered || len(f) != 10 {
+			t.Errorf("fates: %v", f)
+		}
+	})
+}
+
+func TestAQuarantineThatCantBeWrittenHoldsTheEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newMemQueue(2)
+		q.keepErr = queue.ErrUnavailable
+		refuse := &outputs.PartialError{Rejected: []outputs.Rejection{{Index: 0, Err: errors.New("bad")}}}
+		o := &scriptedOutput{fate: func(_ int, batch []outputs.Record) (error, time.Duration) {
+			if batch[0].Seq == 1 {
+				return refuse, 0
+			}
+			return nil, 0
+		}}
+		w := start(t, q, o, nil)
+		time.Sleep(time.Minute)
+		if q.at() != 0 {
+			t.Errorf("cursor %d although the refused event is kept nowhere", q.at())
+		}
+		q.mu.Lock()
+		q.keepErr = nil
+		q.mu.Unlock()
+		time.Sleep(2 * time.Minute)
+		stop(t, w)
+		if len(q.kept) != 1 || q.at() != 2 {
+			t.Errorf("kept %d, cursor %d", len(q.kept), q.at())
+		}
+	})
+}
+
+func TestEventsDroppedByTheQueueDontBlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newMemQueue(10)
+		o := &scriptedOutput{fate: func(n int, _ []outputs.Record) (error, time.Duration) {
+			if n == 1 {
+				return errors.New("down"), 0
+			}
+			return nil, 0
+		}}
+		w := start(t, q, o, func(o *Options) { o.MinBackoff = time.Minute })
+		time.Sleep(time.Second)
+		q.mu.Lock()
+		for seq := uint64(1); seq <= 10; seq++ {
+			delete(q.events, seq)
+		}
+		q.mu.Unlock()
+		q.append(&queue.Event{Signal: &signal.Signal{}})
+		time.Sleep(10 * time.Minute)
+		stop(t, w)
+		if q.at() != 11 || q.fates()[3] != queue.Dropped || q.fates()[11] != queue.Delivered {
+			t.Errorf("cursor %d, fates %v", q.at(), q.fates())
+		}
+	})
+}
+
+func TestMatchAndOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newMemQueue(0)
+		for i := range 20 {
+			q.append(&queue.Event{Signal: &signal.Signal{Severity: signal.Severity(i%5 + 1)}})
+		}
+		only := q.append(&queue.Event{Only: []string{"other"}, Signal: &signal.Signal{Severity: 5}})
+		mine := q.append(&queue.Event{Only: []string{"siem"}, Signal: &signal.Signal{Severity: 1}})
+		o := &scriptedOutput{fate: ok}
+		w := start(t, q, o, func(o *Options) { o.Match = Match{MinSeverity: 4} })
+		time.Sleep(time.Second)
+		stop(t, w)
+		if len(o.sent()) != 9 || q.at() != mine {
+			t.Errorf("sent %v, cursor %d", o.sent(), q.at())
+		}
+		if f := q.fates(); f[only] != queue.Filtered || f[1] != queue.Filtered || f[4] != queue.Delivered {
+			t.Errorf("fates %v", f)
+		}
+	})
+}
+
+func TestALoneSignalLeavesAtOnceAndBurstsLinger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newMemQueue(1)
+		o := &scriptedOutput{fate: func(int, []outputs.Record) (error, time.Duration) { return nil, 50 * time.Millisecond },
+			batching: outputs.Batching{MaxRecords: 100, Linger: 200 * time.Millisecond, MaxInFlight: 1000}}
+		began := time.Now()
+		w := start(t, q, o, nil)
+		time.Sleep(time.Millisecond)
+		for range 10 { // while the first is in flight
+			q.append(&queue.Event{Signal: &signal.Signal{}})
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		stop(t, w)
+		if len(o.sends) != 2 || len(o.sends[1]) != 10 {
+			t.Errorf("sends %v", o.sends)
+		}
+		if d := o.times[0].Sub(began); d > time.Millisecond {
+			t.Errorf("the lone signal waited %v", d)
+		}
+	})
+}
+
+func TestStopIsBoundedAndLeavesTheCursorExact(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newMemQueue(20)
+		o := &scriptedOutput{fate: func(n int, _ []outputs.Record) (error, time.Duration) {
+			if n == 2 {
+				return nil, time.Hour
+			}
+			return nil, time.Second
+		}}
+		w := start(t, q, o, nil)
+		time.Sleep(time.Millisecond)
+		began := time.Now()
+		stop(t, w)
+		if d := time.Since(began); d != time.Minute {
+			t.Errorf("stop took %v, want its whole minute", d)
+		}
+		if q.at() != 10 {
+			t.Errorf("cursor %d, want 10", q.at())
+		}
+	})
+}
+
+func TestMaxInFlightBoundsWhatACrashCanRepeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newMemQueue(100)
+		o := &scriptedOutput{fate: func(int, []outputs.Record) (error, time.Duration) { return nil, time.Hour }}
+		w := start(t, q, o, nil)
+		time.Sleep(time.Minute)
+		if n := len(o.sent()); n != 40 {
+			t.Errorf("%d records in flight, want 40", n)
+		}
+		if !w.Alive(time.Now()) {
+			t.Error("a worker that waits for its receiver is not dead")
+		}
+		stop(t, w)
+	})
+}
+
+func TestGlob(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		pattern, text string
+		want          bool
+	}{
+		{"sudo_*", "sudo_command_executed", true}, {"sudo_*", "xsudo_", false}, {"*", "", true}, {"", "", true}, {"", "a", false},
+		{"prod?", "prod1", true}, {"prod?", "prod", false}, {"*a*b", "xxaxxbxxab", true}, {"*a*b", "xxaxxc", false}, {"a**", "a", true},
+	} {
+		if got := glob(c.pattern, c.text); got != c.want {
+			t.Errorf("glob(%q, %q) = %v", c.pattern, c.text, got)
+		}
+	}
+}
