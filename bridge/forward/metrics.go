@@ -13,6 +13,7 @@ import (
 type metrics struct {
 	sent, retried, quarantined, filtered, batches, failures prometheus.Counter
 	fromCreated, fromReceived                               prometheus.Histogram
+	inFlight, state, held, level                            *prometheus.Desc
 }
 
 func newMetrics(output string) *metrics {
@@ -26,7 +27,15 @@ func newMetrics(output string) *metrics {
 			Namespace: "linuxguard_bridge", Subsystem: "output", Name: name, Help: help, ConstLabels: labels,
 			Buckets: []float64{.005, .025, .1, .5, 1, 5, 30, 120, 600, 3600, 86400}})
 	}
+	desc := func(name, help string, variable ...string) *prometheus.Desc {
+		return prometheus.NewDesc(prometheus.BuildFQName("linuxguard_bridge", "output", name), help, variable, labels)
+	}
 	return &metrics{
+		inFlight: desc("in_flight", "Events handed to the destination whose fate is not known yet."),
+		state:    desc("state", "State of the connection: 1 for the one it is in.", "state"),
+		held:     desc("held", "1 while the destination refuses everything until an operator mends something."),
+		level:    desc("delivery_level", "Always 1; the label says what delivered means at this output.", "level"),
+
 		sent:         counter("delivered_total", "Events delivered, at the output's delivery level."),
 		retried:      counter("retried_total", "Events sent again after a failure."),
 		quarantined:  counter("quarantined_total", "Events that the destination refused for good."),
@@ -57,6 +66,10 @@ func (w *Worker) Describe(ch chan<- *prometheus.Desc) {
 	for _, c := range w.metrics.all() {
 		c.Describe(ch)
 	}
+	ch <- w.metrics.inFlight
+	ch <- w.metrics.state
+	ch <- w.metrics.held
+	ch <- w.metrics.level
 }
 
 // Collect implements prometheus.Collector.
@@ -64,6 +77,20 @@ func (w *Worker) Collect(ch chan<- prometheus.Metric) {
 	for _, c := range w.metrics.all() {
 		c.Collect(ch)
 	}
+	s := w.Status()
+	ch <- prometheus.MustNewConstMetric(w.metrics.inFlight, prometheus.GaugeValue, float64(s.InFlight))
+	ch <- prometheus.MustNewConstMetric(w.metrics.held, prometheus.GaugeValue, boolValue(s.Held))
+	ch <- prometheus.MustNewConstMetric(w.metrics.level, prometheus.GaugeValue, 1, s.Dest.Level.String())
+	for _, state := range []outputs.State{outputs.StateIdle, outputs.StateConnecting, outputs.StateUp, outputs.StateDown} {
+		ch <- prometheus.MustNewConstMetric(w.metrics.state, prometheus.GaugeValue, boolValue(s.Dest.State == state), string(state))
+	}
+}
+
+func boolValue(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // count reads a counter back for the status.

@@ -131,7 +131,9 @@ type scriptedOutput struct {
 }
 
 func (o *scriptedOutput) Batching() outputs.Batching { return o.batching }
-func (o *scriptedOutput) Status() outputs.Status     { return outputs.Status{Level: outputs.AppAcknowledged} }
+func (o *scriptedOutput) Status() outputs.Status {
+	return outputs.Status{Level: outputs.AppAcknowledged}
+}
 func (o *scriptedOutput) Close(context.Context) error {
 	o.closed = true
 	return nil
