@@ -1,0 +1,127 @@
+package counterparts
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/testcert"
+)
+
+// Daemon is a running rsyslog or syslog-ng. It is stopped when the test ends.
+type Daemon struct {
+	Version string        // of the program, as its package says
+	TLS     *testcert.Set // the certificates that it uses and that its clients need
+	Dir     string
+
+	t       testing.TB
+	process *process
+	host    string
+	ports   map[string]int
+	out     string
+}
+
+// Addr is "host:port" of one input: udp, tcp, tls, relp, relps or newline (see the package comment for who has which).
+func (d *Daemon) Addr(input string) string {
+	d.t.Helper()
+	port, ok := d.ports[input]
+	if !ok {
+		d.t.Fatalf("%s has no input %q", d.process.name, input)
+	}
+	return net.JoinHostPort(d.host, strconv.Itoa(port))
+}
+
+// URL is Addr as the bridge's configuration wants it: "tls://127.1.2.3:5142". The input newline is tcp.
+func (d *Daemon) URL(input string) string {
+	d.t.Helper()
+	scheme := input
+	if scheme == "newline" {
+		scheme = "tcp"
+	}
+	return scheme + "://" + d.Addr(input)
+}
+
+// Records returns all that was received so far, also before a restart.
+func (d *Daemon) Records() []Record {
+	d.t.Helper()
+	records, err := readLines[Record](d.out)
+	if err != nil {
+		d.t.Fatalf("read what %s received: %v", d.process.name, err)
+	}
+	return records
+}
+
+// WaitRecords waits until at least n records have arrived and returns all of them, or fails the test.
+func (d *Daemon) WaitRecords(n int, timeout time.Duration) []Record {
+	d.t.Helper()
+	return d.WaitFor(fmt.Sprintf("%d records", n), timeout, func(got []Record) bool { return len(got) >= n })
+}
+
+// WaitFor waits until enough says that what has arrived is enough and returns it, or fails the test.
+func (d *Daemon) WaitFor(what string, timeout time.Duration, enough func([]Record) bool) []Record {
+	d.t.Helper()
+	return waitLines(d.t, d.process, what, timeout, d.Records, enough)
+}
+
+// Kill ends the daemon by SIGKILL, with whatever it hadn't written.
+func (d *Daemon) Kill() { d.process.end(syscall.SIGKILL) }
+
+// Stop ends the daemon by SIGTERM and waits for its end.
+func (d *Daemon) Stop() { d.process.end(syscall.SIGTERM) }
+
+// Start starts the daemon again at the same address after Kill or Stop, and waits until it listens.
+func (d *Daemon) Start() {
+	d.t.Helper()
+	if err := d.process.start(context.Background()); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// Pause stops the daemon in its tracks (SIGSTOP): its kernel goes on accepting for it until its buffers are full.
+func (d *Daemon) Pause() { d.t.Helper(); d.process.pause(d.t, true) }
+
+// Resume ends Pause.
+func (d *Daemon) Resume() { d.t.Helper(); d.process.pause(d.t, false) }
+
+// Log is the daemon's own output so far, for messages and for the curious.
+func (d *Daemon) Log() string { return d.process.lastWords() }
+
+func waitLines[T any](t testing.TB, p *process, what string, timeout time.Duration, read func() []T, enough func([]T) bool) []T {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	var got []T
+	err := poll(ctx, func() (bool, error) {
+		got = read()
+		return enough(got), nil
+	}, func() string {
+		return fmt.Sprintf("%s received %d records within %v, waiting for %s", p.name, len(got), timeout, what)
+	})
+	if err != nil {
+		t.Fatalf("%v\nits last words: %s", err, p.lastWords())
+	}
+	return got
+}
+
+// startSomewhere starts what make prepares for a private address, and tries other addresses when a port is taken.
+func startSomewhere(t testing.TB, prepare func(host string) (*process, error)) (host string) {
+	t.Helper()
+	var err error
+	for range 3 {
+		host = privateAddress()
+		var p *process
+		if p, err = prepare(host); err != nil {
+			break
+		}
+		if err = p.start(t.Context()); err == nil {
+			t.Cleanup(func() { p.end(syscall.SIGTERM) })
+			return host
+		}
+	}
+	t.Fatal(err)
+	return ""
+}

@@ -1,0 +1,113 @@
+package counterparts
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+// Record is what a receiver understood of one syslog message. Fields that it doesn't report are empty.
+type Record struct {
+	In     string `json:"in"` // the input that took it: udp, tcp, tls, relp, relps or newline
+	Pri    string `json:"pri"`
+	Ver    string `json:"pver"` // rsyslog only
+	Time   string `json:"ts"`
+	Host   string `json:"host"`
+	App    string `json:"app"`
+	ProcID string `json:"procid"`
+	MsgID  string `json:"msgid"`
+	SD     string `json:"sd"`
+	Msg    string `json:"msg"`
+	Raw    string `json:"raw"` // rsyslog only: the message as it came, without framing
+
+	Params map[string]string `json:"-"` // syslog-ng only: SD-PARAMs as it parsed them, "linuxguard@32473.signal_id"
+}
+
+// HECEvent is one event as OpenTelemetry's HEC receiver understood it.
+type HECEvent struct {
+	Time       float64        `json:"time"`
+	Host       string         `json:"host"`
+	Source     string         `json:"source"`
+	SourceType string         `json:"sourcetype"`
+	Index      string         `json:"index"`
+	Event      map[string]any `json:"event"`
+	Fields     map[string]any `json:"fields"`
+	Token      string         `json:"token"`
+}
+
+// readLines decodes the complete JSON lines of a file; a line that is still being written is left out. A missing
+// file has none. Numbers are kept as the receiver wrote them (json.Number).
+func readLines[T any](path string) ([]T, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	b = b[:bytes.LastIndexByte(b, '\n')+1]
+	var all []T
+	for i, line := range bytes.Split(bytes.TrimSuffix(b, []byte("\n")), []byte("\n")) {
+		if len(line) == 0 {
+			continue
+		}
+		var v T
+		decoder := json.NewDecoder(bytes.NewReader(line))
+		decoder.UseNumber()
+		if err := decoder.Decode(&v); err != nil {
+			return nil, fmt.Errorf("%s, line %d: %w: %.300q", path, i+1, err, line)
+		}
+		all = append(all, v)
+	}
+	return all, nil
+}
+
+// UnmarshalJSON also gathers syslog-ng's parsed structured data.
+func (r *Record) UnmarshalJSON(b []byte) error {
+	type plain Record
+	if err := json.Unmarshal(b, (*plain)(r)); err != nil {
+		return err
+	}
+	r.In = strings.TrimPrefix(r.In, "s_") // syslog-ng reports its source's name
+	var rest struct {
+		SData map[string]map[string]any `json:"_SDATA"`
+	}
+	if err := json.Unmarshal(b, &rest); err != nil {
+		return err
+	}
+	for id, params := range rest.SData {
+		for name, value := range params {
+			if r.Params == nil {
+				r.Params = map[string]string{}
+			}
+			r.Params[id+"."+name] = fmt.Sprint(value)
+		}
+	}
+	return nil
+}
+
+// Param is the value of one SD-PARAM, unescaped, from the record's structured data; ok is false when there is none.
+// It reads what RFC 5424 section 6.3 allows: a backslash escapes quote, backslash and bracket alone.
+func (r *Record) Param(name string) (value string, ok bool) {
+	_, rest, found := strings.Cut(r.SD, " "+name+`="`)
+	if !found {
+		return "", false
+	}
+	var b strings.Builder
+	for i := 0; i < len(rest); i++ {
+		switch c := rest[i]; {
+		case c == '"':
+			return b.String(), true
+		case c == '\\' && i+1 < len(rest) && strings.IndexByte(`"\]`, rest[i+1]) >= 0:
+			i++
+			b.WriteByte(rest[i])
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return "", false
+}
