@@ -1,0 +1,62 @@
+# Recipes are short on purpose: what grows beyond a few lines is a script in .ci or a Go program.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+BINARY := bin/linuxguard-bridge
+
+# Tools are pinned here and built once into the ignored cache.
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT := .cache/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
+
+# Counterparts that bring dependencies of their own are modules of their own, built by the tests.
+NESTED := $(patsubst %/go.mod,%,$(wildcard bridge/bridgetest/*/go.mod))
+
+FUZZTIME ?= 15s
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build the static binary bin/linuxguard-bridge
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BINARY) ./cmd/linuxguard-bridge
+
+.PHONY: demo
+demo: build ## run the bridge on throw-away secrets, send it samples and show what became of each
+	$(BINARY) demo
+
+.PHONY: test
+test: counterparts ## all tests with the race detector, real rsyslog, syslog-ng and HEC receiver included (15 minutes at most)
+	@.ci/need-cc
+	$(GO) test -race -timeout 14m ./...
+
+.PHONY: test-long
+test-long: counterparts ## the long forms: 500 kills, soak, long fuzzing; before a release
+	@.ci/need-cc
+	LINUXGUARD_LONG=1 $(GO) test -race -count=1 -timeout 6h ./...
+	FUZZTIME=5m .ci/fuzz
+
+.PHONY: counterparts
+counterparts: ## fetch and build the programs that the tests talk to, print their versions
+	@$(GO) version
+	@$(GO) run ./bridge/bridgetest/counterparts/fetch
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## golangci-lint (the import directions included), and go vet on the nested modules
+	$(GOLANGCI_LINT) run ./...
+	for dir in $(NESTED); do (cd $$dir && $(GO) vet ./...); done
+
+$(GOLANGCI_LINT):
+	GOBIN=$(abspath $(@D)) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME each (15s)
+	FUZZTIME=$(FUZZTIME) .ci/fuzz
+
+.PHONY: clean
+clean: ## remove bin, dist and the cache of tools and counterparts
+	rm -rf bin dist .cache
