@@ -166,3 +166,6 @@ func (e *KeyError) Error() string { return e.Key + ": " + e.Err.Error() }
 
 // Unwrap implements errors.Unwrap's contract.
 func (e *KeyError) Unwrap() error { return e.Err }
+
+// ConfigKey names the key to bridge/config, which can't import this package.
+func (e *KeyError) ConfigKey() string { return e.Key }

@@ -1,7 +1,3 @@
-// Package config reads the bridge's one TOML file into a checked, immutable Config and resolves the secrets in it.
-//
-// The names of the keys are a contract (see the default configuration in packaging). Durations are Go's ("5m"), sizes
-// are "64KiB", "2GiB" or plain bytes. Every problem of a file is reported at once, each with file, line and column.
 package config
 
 import (
@@ -119,8 +115,8 @@ type Output struct {
 // Match is an output's match table: all that is set must hold; empty means any.
 type Match struct {
 	MinSeverity int
-	SignalType  []string // globs with * and ?
-	Environment []string // globs
-	Endpoint    []string // names
+	SignalType  []string            // globs with * and ?
+	Environment []string            // globs
+	Endpoint    []string            // names
 	Header      map[string][]string // canonical name to accepted values
 }

@@ -46,12 +46,19 @@ func (v Value) LogValue() slog.Value { return slog.StringValue(redacted) }
 // Ref is a reference to a secret as the configuration file holds it. It is not secret itself.
 type Ref string
 
+// IsValid reports whether r is written like a reference. Anything else may be a secret in clear that somebody wrote in
+// the wrong place, so it must not be shown.
+func (r Ref) IsValid() bool {
+	scheme, rest, _ := strings.Cut(string(r), ":")
+	return rest != "" && (scheme == "credential" || scheme == "file" || scheme == "env")
+}
+
 // Name is what logs and metrics call the secret: the credential's or variable's name, or the file's base name.
 func (r Ref) Name() string {
-	_, rest, ok := strings.Cut(string(r), ":")
-	if !ok {
+	if !r.IsValid() {
 		return "invalid"
 	}
+	_, rest, _ := strings.Cut(string(r), ":")
 	return filepath.Base(rest)
 }
 

@@ -1,0 +1,114 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Bounds of [queue] and [dedupe].
+const (
+	minQueueBytes = 64 << 10
+	maxQueueBytes = 1 << 50
+	lowCapacity   = 1000 // warned of
+	maxCapacity   = 100_000_000
+	maxWindow     = 2 * 365 * 24 * time.Hour
+)
+
+// Where the daemon keeps its things when systemd doesn't say.
+const (
+	defaultStateDirectory   = "/var/lib/linuxguard-bridge"
+	defaultRuntimeDirectory = "/run/linuxguard-bridge"
+)
+
+// directory returns the first of the folders that systemd names in a variable (several are separated by colons), or
+// the fallback.
+func (l *loader) directory(variable, fallback string) string {
+	first, _, _ := strings.Cut(l.opts.Getenv(variable), ":")
+	if first == "" {
+		return fallback
+	}
+	return first
+}
+
+// checkQueue reads [queue].
+func (l *loader) checkQueue() {
+	at, q := path("queue"), l.file.Queue
+	if q.Directory == "" {
+		q.Directory = l.directory("STATE_DIRECTORY", defaultStateDirectory)
+	}
+	l.cfg.Queue = Queue{Directory: q.Directory, MaxBytes: q.MaxBytes, QuarantineMaxBytes: q.QuarantineMaxBytes}
+	within(l, at.key("max_bytes"), q.MaxBytes, minQueueBytes, maxQueueBytes, FormatSize)
+	within(l, at.key("quarantine_max_bytes"), q.QuarantineMaxBytes, minQueueBytes, maxQueueBytes, FormatSize)
+	body := l.file.Server.MaxBodyBytes
+	if q.MaxBytes <= body {
+		l.errorf(at.key("max_bytes"), "", "must be more than server.max_body_bytes (%s), or a large webhook never fits", FormatSize(body))
+	}
+	if q.QuarantineMaxBytes <= body {
+		l.errorf(at.key("quarantine_max_bytes"), "", "must be more than server.max_body_bytes (%s), or a large webhook never fits", FormatSize(body))
+	}
+	l.checkDirectory(at.key("directory"), q)
+}
+
+// checkDirectory looks at the queue's folder. It need not exist: the daemon makes it.
+func (l *loader) checkDirectory(at keyPath, q queueTable) {
+	if !filepath.IsAbs(q.Directory) {
+		l.errorf(at, "", "must begin with a slash, not %q", q.Directory)
+		return
+	}
+	info, err := os.Stat(q.Directory)
+	switch {
+	case err != nil && !os.IsNotExist(err):
+		l.errorf(at, "", "can't use %q: %s", q.Directory, reason(err))
+	case err == nil && !info.IsDir():
+		l.errorf(at, "", "%q is not a directory", q.Directory)
+	case err == nil && info.Mode().Perm()&0o007 != 0:
+		l.warnf(at, "chmod o= "+q.Directory, "other users have access to the queue's directory (mode %04o)", info.Mode().Perm())
+	}
+	wanted := q.MaxBytes + q.QuarantineMaxBytes
+	if free, ok := l.opts.FreeBytes(q.Directory); ok && free < wanted && err == nil {
+		l.warnf(at, "make room, or lower max_bytes", "the file system has %s left, less than queue.max_bytes and queue.quarantine_max_bytes (%s)",
+			roughSize(free), roughSize(wanted))
+	}
+}
+
+// freeBytes asks the kernel how much a file system has left for us.
+func freeBytes(directory string) (int64, bool) {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(directory, &stat); err != nil || stat.Bavail > math.MaxInt64/uint64(max(stat.Bsize, 1)) {
+		return 0, false
+	}
+	return int64(stat.Bavail) * stat.Bsize, true //nolint:gosec // bounded above
+}
+
+// roughSize writes n for people, with one decimal.
+func roughSize(n int64) string {
+	for _, u := range sizeUnits() {
+		if n >= u.bytes && u.bytes > 1 {
+			return fmt.Sprintf("%.1f%s", float64(n)/float64(u.bytes), u.name)
+		}
+	}
+	return FormatSize(n)
+}
+
+// checkDedupe reads [dedupe].
+func (l *loader) checkDedupe() {
+	at, d := path("dedupe"), l.file.Dedupe
+	l.cfg.Dedupe = Dedupe{Capacity: d.Capacity, Window: d.Window}
+	within(l, at.key("capacity"), d.Capacity, 1, maxCapacity, formatInt)
+	within(l, at.key("window"), d.Window, time.Second, maxWindow, formatDuration)
+	if d.Capacity > 0 && d.Capacity < lowCapacity {
+		l.warnf(at.key("capacity"), "", "a memory of %d deliveries is soon full, and what it forgets too early can't be told from a replay", d.Capacity)
+	}
+	for _, e := range l.cfg.Endpoints {
+		if needed := e.MaxAge + e.ClockSkew; needed > d.Window {
+			l.errorf(at.key("window"), "", "must be at least %s, the max_age and clock_skew of endpoint %s, or a replay could be taken for new",
+				formatDuration(needed), e.Name)
+		}
+	}
+}

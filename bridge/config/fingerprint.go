@@ -1,0 +1,67 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"strings"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
+)
+
+// fingerprint hashes an output's table together with everything outside of the file that the table refers to:
+// secrets, and the contents of files whose key ends in _file. A kind needs no code for that, as long as it names its
+// keys so.
+func (l *loader) fingerprint(name string, table map[string]any) string {
+	outside := map[string]string{}
+	l.referred("", table, outside)
+	text, err := json.Marshal([]any{name, table, outside})
+	if err != nil { // NaN and infinity, which no output takes
+		text = []byte(err.Error())
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// referred collects what the values of a table refer to.
+func (l *loader) referred(key string, value any, outside map[string]string) {
+	switch v := value.(type) {
+	case map[string]any:
+		for k, inner := range v {
+			l.referred(k, inner, outside)
+		}
+	case []any:
+		for _, inner := range v {
+			l.referred(key, inner, outside)
+		}
+	case []map[string]any:
+		for _, inner := range v {
+			l.referred(key, inner, outside)
+		}
+	case string:
+		if secret.Ref(v).IsValid() {
+			outside[v] = l.digestOfSecret(secret.Ref(v))
+		} else if strings.HasSuffix(key, "_file") {
+			outside[v] = digestOfFile(v)
+		}
+	}
+}
+
+func (l *loader) digestOfSecret(ref secret.Ref) string {
+	value, err := l.opts.Resolver.Resolve(ref)
+	if err != nil {
+		return err.Error()
+	}
+	sum := sha256.Sum256([]byte(value.Reveal()))
+	return hex.EncodeToString(sum[:])
+}
+
+func digestOfFile(path string) string {
+	data, err := os.ReadFile(path) //nolint:gosec // the operator names the file in the configuration
+	if err != nil {
+		return err.Error()
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
