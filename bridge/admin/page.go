@@ -1,0 +1,101 @@
+package admin
+
+import (
+	"crypto/sha256"
+	_ "embed" // the page's three parts
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io"
+	"strconv"
+	"time"
+)
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed page.css
+var pageCSS string
+
+//go:embed page.js
+var pageJS string
+
+// page is the status page: one document that names nothing outside of itself.
+type page struct {
+	tmpl   *template.Template
+	policy string // Content-Security-Policy: the page's own style and script by their digests, and nothing else
+}
+
+type pageData struct {
+	Status
+	Style  template.CSS
+	Script template.JS
+}
+
+func newPage() *page {
+	p := &page{policy: "default-src 'none'; style-src " + digest(pageCSS) + "; script-src " + digest(pageJS) +
+		"; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}
+	p.tmpl = template.Must(template.New("page").Funcs(template.FuncMap{
+		"count": groupDigits, "size": FormatSize, "time": formatTime, "for": FormatDuration,
+	}).Parse(pageHTML))
+	return p
+}
+
+// digest is the source expression of CSP level 2 for an inline element with exactly this text.
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+func (p *page) render(w io.Writer, st Status) error {
+	return p.tmpl.Execute(w, pageData{Status: st, Style: template.CSS(pageCSS), Script: template.JS(pageJS)}) //nolint:gosec // both are embedded, nothing of a request is in them
+}
+
+func formatTime(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05Z")
+}
+
+// FormatSize writes bytes the way the configuration does: 1536 is "1.5KiB".
+func FormatSize(bytes int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	v, i := float64(bytes), 0
+	for v >= 1024 && i < len(units)-1 {
+		v, i = v/1024, i+1
+	}
+	if i == 0 || v >= 100 {
+		return fmt.Sprintf("%.0f%s", v, units[i])
+	}
+	return strconv.FormatFloat(float64(int(v*10+0.5))/10, 'f', -1, 64) + units[i]
+}
+
+// FormatDuration writes d with its two largest units: "3d4h", "5m10s", "0s".
+func FormatDuration(d time.Duration) string {
+	d = max(d, 0)
+	parts := []struct {
+		unit time.Duration
+		name string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}}
+	for i, p := range parts {
+		if d < p.unit {
+			continue
+		}
+		text := strconv.FormatInt(int64(d/p.unit), 10) + p.name
+		if i+1 < len(parts) && d%p.unit >= parts[i+1].unit {
+			text += strconv.FormatInt(int64(d%p.unit/parts[i+1].unit), 10) + parts[i+1].name
+		}
+		return text
+	}
+	return "0s"
+}
+
+// groupDigits writes the integer n with commas: 1234567 is "1,234,567".
+func groupDigits(n any) string {
+	text := fmt.Sprint(n)
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}

@@ -1,0 +1,138 @@
+package admin
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/net/netutil"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
+)
+
+// Bounds of both doors: whatever comes, the bridge's own work goes on.
+const (
+	maxConnections = 32
+	maxHeaderBytes = 16 << 10
+	maxBodyBytes   = 64 << 10
+	headerTimeout  = 5 * time.Second
+	readTimeout    = 10 * time.Second
+	writeTimeout   = 60 * time.Second
+	idleTimeout    = 2 * time.Minute
+	goodbye        = 2 * time.Second // for requests under way when a door closes
+)
+
+// Options is what New needs; every field must be set, Access may be zero.
+type Options struct {
+	Source  Source
+	Queue   queue.Operator
+	Metrics prometheus.Gatherer
+	Log     *slog.Logger
+	Now     func() time.Time
+	Access  Access
+}
+
+// Access says who may read over the HTTP listener.
+type Access struct {
+	AllowedHosts []string     // accepted in the Host header beside loopback names and the listener's own address
+	Username     string       // empty: any name
+	Password     secret.Value // zero: none is asked for; CheckExposure allows that on loopback only
+}
+
+// Server answers both doors. It owns no goroutine beside those that Serve and ServeControl run.
+type Server struct {
+	opts     Options
+	access   atomic.Pointer[Access]
+	page     *page
+	guessers *guessers
+	reading  http.Handler
+	control  http.Handler
+}
+
+// New returns a Server that serves nothing yet.
+func New(opts Options) *Server {
+	s := &Server{opts: opts, page: newPage(), guessers: newGuessers()}
+	s.SetAccess(opts.Access)
+	s.reading = s.readingRoutes()
+	s.control = s.controlRoutes()
+	return s
+}
+
+// SetAccess replaces the access rules, on a reload.
+func (s *Server) SetAccess(a Access) { s.access.Store(&a) }
+
+// Serve answers HTTP on l until ctx ends, and closes l. It returns nil after an end in good order.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	return s.serve(ctx, l, &http.Server{Handler: s.reading})
+}
+
+// ServeControl answers the control socket l (ListenControl) until ctx ends, and closes l.
+func (s *Server) ServeControl(ctx context.Context, l net.Listener) error {
+	owner, err := ownerOf(l)
+	if err != nil {
+		return err
+	}
+	return s.serve(ctx, l, &http.Server{Handler: s.control, ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+		return withPeer(ctx, identify(c, owner))
+	}})
+}
+
+func (s *Server) serve(ctx context.Context, l net.Listener, h *http.Server) error {
+	h.ReadHeaderTimeout, h.ReadTimeout, h.WriteTimeout, h.IdleTimeout = headerTimeout, readTimeout, writeTimeout, idleTimeout
+	h.MaxHeaderBytes = maxHeaderBytes
+	h.ErrorLog = slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelDebug)
+	h.BaseContext = func(net.Listener) context.Context { return ctx }
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
+		defer cancel()
+		if h.Shutdown(last) != nil {
+			_ = h.Close()
+		}
+	})
+	err := h.Serve(netutil.LimitListener(l, maxConnections))
+	if !stop() {
+		<-ended
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve %s: %w", l.Addr(), err)
+}
+
+// Listen opens the HTTP listener at address ("host:port"), with TLS when tlsConfig is not nil, and refuses what
+// CheckExposure refuses.
+func Listen(ctx context.Context, address string, tlsConfig *tls.Config, hasPassword bool) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("admin.listen: %w", err)
+	}
+	if err := CheckExposure(l.Addr(), tlsConfig != nil, hasPassword); err != nil {
+		_ = l.Close()
+		return nil, err
+	}
+	if tlsConfig != nil {
+		l = tls.NewListener(l, tlsConfig)
+	}
+	return l, nil
+}
+
+// CheckExposure refuses an HTTP listener beyond loopback without TLS and a password.
+func CheckExposure(address net.Addr, hasTLS, hasPassword bool) error {
+	ap, err := netip.ParseAddrPort(address.String())
+	if err == nil && ap.Addr().Unmap().IsLoopback() || hasTLS && hasPassword {
+		return nil
+	}
+	return fmt.Errorf("admin.listen: %s is beyond loopback, which needs tls_cert, tls_key and a password in [admin]; or listen on 127.0.0.1", address)
+}

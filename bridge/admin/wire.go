@@ -1,0 +1,139 @@
+package admin
+
+import (
+	"time"
+	"unicode/utf8"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+)
+
+// userHeader carries what the command line says of who called it ($SUDO_USER). It is a claim, logged beside what the
+// kernel says and never judged by.
+const userHeader = "Bridge-User"
+
+// Problem is the JSON body of every answer of the control socket that isn't 200.
+type Problem struct {
+	Error string `json:"error"`
+}
+
+// QuarantineList is one page of the quarantine.
+type QuarantineList struct {
+	Items []QuarantineItem `json:"items"`
+	Next  uint64           `json:"next,omitempty"` // ask again with after=Next; 0: this was the last page
+}
+
+// QuarantineItem is one event that is kept and not forwarded.
+type QuarantineItem struct {
+	ID         uint64    `json:"id"`
+	Reason     string    `json:"reason"`
+	Output     string    `json:"output"` // that refused it, or "receive"
+	At         time.Time `json:"at"`
+	Seq        uint64    `json:"bridge_seq,omitempty"`
+	Endpoint   string    `json:"endpoint,omitempty"`
+	DeliveryID string    `json:"delivery_id,omitempty"`
+	SignalID   string    `json:"signal_id,omitempty"`
+	SignalType string    `json:"signal_type,omitempty"`
+	SecretName string    `json:"secret_name,omitempty"`
+	ClientAddr string    `json:"client_addr,omitempty"`
+	ReceivedAt time.Time `json:"received_at,omitzero"`
+	ResendOf   uint64    `json:"resend_of,omitempty"`
+
+	Body    string `json:"body,omitempty"`        // when asked for and valid UTF-8
+	BodyRaw []byte `json:"body_base64,omitempty"` // else
+	Raw     []byte `json:"damaged_raw,omitempty"` // base64: a stored value that failed its checksum
+	Cut     bool   `json:"body_cut,omitempty"`    // only the first maxShown bytes are here
+	Size    int    `json:"body_bytes,omitempty"`  // of the whole body
+}
+
+// ResendRequest is the body of a re-send.
+type ResendRequest struct {
+	Outputs []string `json:"outputs,omitempty"` // empty: those that it was meant for
+}
+
+// ResendAnswer says under which bridge_seq the item is queued again.
+type ResendAnswer struct {
+	ID  uint64 `json:"id"`
+	Seq uint64 `json:"bridge_seq"`
+}
+
+// maxShown bounds the payload in one answer, in bytes; the receiver's own limit is far lower by default.
+const maxShown = 16 << 20
+
+func wireItem(it queue.QuarantineItem, withBody bool) QuarantineItem {
+	e := it.Event
+	w := QuarantineItem{
+		ID: it.ID, Reason: it.Reason, Output: it.Output, At: it.At, Seq: e.Seq, Endpoint: e.Endpoint,
+		DeliveryID: e.DeliveryID, SecretName: e.SecretName, ClientAddr: e.ClientAddr,
+		ReceivedAt: e.ReceivedAt, ResendOf: e.ResendOf, Size: len(e.Body),
+	}
+	if e.Signal != nil {
+		w.SignalID, w.SignalType = e.Signal.SignalID, e.Signal.SignalType
+	}
+	if !withBody {
+		return w
+	}
+	body, raw := e.Body, it.Raw
+	if len(body)+len(raw) > maxShown {
+		body, raw, w.Cut = body[:min(len(body), maxShown/2)], raw[:min(len(raw), maxShown/2)], true
+	}
+	if w.Raw = raw; utf8.Valid(body) {
+		w.Body = string(body)
+	} else {
+		w.BodyRaw = body
+	}
+	return w
+}
+
+// Trace is what is remembered of one delivery or signal ID.
+type Trace struct {
+	ID     string       `json:"id"`
+	Events []TraceEvent `json:"events"` // oldest first
+}
+
+// TraceEvent is one event with that ID.
+type TraceEvent struct {
+	Seq        uint64        `json:"bridge_seq,omitempty"` // 0: quarantined on receipt
+	Endpoint   string        `json:"endpoint"`
+	DeliveryID string        `json:"delivery_id,omitempty"`
+	SignalID   string        `json:"signal_id,omitempty"`
+	ReceivedAt time.Time     `json:"received_at"`
+	Outcome    string        `json:"outcome"`
+	Reason     string        `json:"reason,omitempty"`
+	Duplicates int           `json:"duplicates"`
+	Outputs    []TraceOutput `json:"outputs,omitempty"`
+}
+
+// TraceOutput is what became of it at one output.
+type TraceOutput struct {
+	Output string    `json:"output"`
+	Fate   string    `json:"fate"` // queue.Fate's name, "queued" or "not remembered"
+	Level  string    `json:"level,omitempty"`
+	At     time.Time `json:"at,omitzero"` // not later than this; deliveries are recorded in runs
+}
+
+// SeqRange is an inclusive range of bridge_seq.
+type SeqRange struct {
+	First uint64 `json:"first"`
+	Last  uint64 `json:"last"`
+}
+
+// Reconciliation is one output's account: Received is the sum of all the others when nothing is missing.
+type Reconciliation struct {
+	Output string `json:"output"`
+	SeqRange
+	Received    uint64 `json:"received"`
+	Delivered   uint64 `json:"delivered"`
+	Queued      uint64 `json:"queued"`
+	Quarantined uint64 `json:"quarantined"`
+	Dropped     uint64 `json:"dropped"`
+	Filtered    uint64 `json:"filtered"`
+	Damaged     uint64 `json:"damaged"` // on disk; the raw bytes are in the quarantine
+
+	Missing       uint64     `json:"missing"`
+	MissingRanges []SeqRange `json:"missing_ranges,omitempty"` // the first maxRanges
+	// NotRemembered counts the sequences at the beginning of the range that are older than what is remembered (the
+	// dedupe window), or than the output. Nothing can be said of them.
+	NotRemembered uint64 `json:"not_remembered"`
+	NotGiven      uint64 `json:"not_given"` // asked for, but above the newest sequence
+	Newest        uint64 `json:"newest"`    // the newest sequence ever given
+}
