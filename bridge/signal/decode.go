@@ -1,149 +1,235 @@
 package signal
 
 import (
-	"encoding/json"
 	"errors"
-	"strconv"
 	"strings"
-	"time"
-
-	"github.com/tidwall/gjson"
+	"unicode/utf8"
 )
 
 // ErrNotObject says that a body is not one JSON object.
 var ErrNotObject = errors.New("not a JSON object")
 
-// Decode reads one webhook body. The Signal shares memory with body, which must not change any more.
-func Decode(body []byte) (*Signal, error) {
-	// encoding/json checks the syntax (and bounds the depth); gjson then reads without allocating a tree.
-	if !json.Valid(body) {
-		return nil, ErrNotObject
-	}
-	root := gjson.ParseBytes(body)
-	if !root.IsObject() {
-		return nil, ErrNotObject
-	}
-	s := &Signal{}
-	root.ForEach(func(key, value gjson.Result) bool {
-		s.envelopeField(key.String(), value)
-		return true
-	})
-	return s, nil
-}
+// slot is one documented field's place in the decoder.
+type slot int
 
-func (s *Signal) envelopeField(name string, v gjson.Result) {
+const (
+	slotEventType slot = iota
+	slotVersion
+	slotTimestamp
+	slotTenantID
+	slotConsoleURL
+	slotSignalID
+	slotSignalType
+	slotSeverity
+	slotDescription
+	slotServerID
+	slotServerName
+	slotIdentityID
+	slotIdentityName
+	slotEnvironment
+	slotCreatedAt
+	slots
+
+	slotData    slot = -2
+	slotUnknown slot = -1
+)
+
+var slotNames = [slots]string{"event_type", "version", "timestamp", "tenant_id", "console_url", "signal_id", "signal_type",
+	"severity", "description", "server_id", "server_name", "identity_id", "identity_name", "environment", "created_at"}
+
+// envelopeSlot and dataSlot are switches, not look-ups in slotNames, because they run for every field of every webhook.
+func envelopeSlot(name string) slot {
 	switch name {
 	case "event_type":
-		s.EventType = s.text(name, v)
+		return slotEventType
 	case "version":
-		s.Version = s.text(name, v)
+		return slotVersion
 	case "timestamp":
-		s.Timestamp = s.text(name, v)
+		return slotTimestamp
 	case "tenant_id":
-		s.TenantID = s.text(name, v)
+		return slotTenantID
 	case "console_url":
-		s.ConsoleURL = s.text(name, v)
+		return slotConsoleURL
 	case "data":
-		if !v.IsObject() {
-			s.EnvelopeExtra = append(s.EnvelopeExtra, Field{name, []byte(v.Raw)})
-			s.note("data is not an object")
-			return
-		}
-		v.ForEach(func(key, value gjson.Result) bool {
-			s.dataField(key.String(), value)
-			return true
-		})
-	default:
-		s.EnvelopeExtra = append(s.EnvelopeExtra, Field{name, []byte(v.Raw)})
+		return slotData
 	}
+	return slotUnknown
 }
 
-func (s *Signal) dataField(name string, v gjson.Result) {
+func dataSlot(name string) slot {
 	switch name {
 	case "signal_id":
-		s.SignalID = s.text(name, v)
+		return slotSignalID
 	case "signal_type":
-		s.SignalType = s.text(name, v)
+		return slotSignalType
 	case "severity":
-		s.severity(v)
+		return slotSeverity
 	case "description":
-		s.Description = s.text(name, v)
+		return slotDescription
 	case "server_id":
-		s.ServerID = s.text(name, v)
+		return slotServerID
 	case "server_name":
-		s.ServerName = s.text(name, v)
+		return slotServerName
 	case "identity_id":
-		s.IdentityID = s.text(name, v)
+		return slotIdentityID
 	case "identity_name":
-		s.IdentityName = s.text(name, v)
+		return slotIdentityName
 	case "environment":
-		s.Environment = s.text(name, v)
+		return slotEnvironment
 	case "created_at":
-		s.CreatedAt = s.text(name, v)
-	default:
-		s.Extra = append(s.Extra, Field{name, []byte(v.Raw)})
+		return slotCreatedAt
 	}
+	return slotUnknown
 }
 
-// text reads a documented field that should be a string; numbers and booleans keep their JSON text, objects and
-// arrays too, and null is empty.
-func (s *Signal) text(name string, v gjson.Result) string {
-	switch v.Type {
-	case gjson.String:
-		return v.Str
-	case gjson.Null:
-		return ""
-	case gjson.Number:
-		return v.Raw
-	default:
-		s.note(name + " is not a string")
-		return v.Raw
-	}
+// decoder holds one Decode's state: the signal that it fills and where the last value of every documented field lies.
+type decoder struct {
+	scanner
+	body  []byte
+	sig   *Signal
+	known [slots]value
 }
 
-func (s *Signal) severity(v gjson.Result) {
-	s.Severity, s.SeverityRaw = 0, ""
-	word := strings.TrimSpace(v.String())
-	if n, err := strconv.Atoi(word); err == nil && n >= int(Info) && n <= int(Critical) {
-		s.Severity = Severity(n)
+// Decode reads one webhook body. The Signal may share memory with body, which must not change any more.
+func Decode(body []byte) (*Signal, error) {
+	d := decoder{scanner: scanner{text: string(body)}, body: body, sig: &Signal{}}
+	d.space()
+	if !d.object(1, d.envelopeField) {
+		return nil, ErrNotObject
+	}
+	if d.space(); d.pos != len(d.text) {
+		return nil, ErrNotObject
+	}
+	d.finish()
+	return d.sig, nil
+}
+
+func (d *decoder) envelopeField(nameAt value) bool {
+	name := d.string(nameAt)
+	at := envelopeSlot(name)
+	if at == slotData && d.pos < len(d.text) && d.text[d.pos] == '{' {
+		return d.object(2, d.dataField)
+	}
+	v, ok := d.value(1)
+	if !ok {
+		return false
+	}
+	if at == slotData {
+		d.note("data is not an object")
+	}
+	d.keep(at, name, v, &d.sig.EnvelopeExtra)
+	return true
+}
+
+func (d *decoder) dataField(nameAt value) bool {
+	v, ok := d.value(2)
+	if ok {
+		name := d.string(nameAt)
+		d.keep(dataSlot(name), name, v, &d.sig.Extra)
+	}
+	return ok
+}
+
+// keep files v under its slot, or under extra when it has none. The last value of a documented field counts, as in
+// most JSON parsers; the one before it is kept as an unknown field.
+func (d *decoder) keep(at slot, name string, v value, extra *[]Field) {
+	if at < 0 {
+		*extra = append(*extra, d.field(name, v))
 		return
 	}
-	for i, name := range severityNames {
-		if strings.EqualFold(word, name) {
-			s.Severity = Severity(i + 1)
-			return
+	if earlier := d.known[at]; earlier.kind != missing {
+		*extra = append(*extra, d.field(name, earlier))
+		d.note(name + " comes more than once, the last one counts")
+	}
+	d.known[at] = v
+}
+
+// field makes the Field of an unknown value.
+func (d *decoder) field(name string, v value) Field {
+	f := Field{Name: name, Raw: d.body[v.start:v.end:v.end], Text: d.text[v.start:v.end]}
+	switch {
+	case v.kind == text:
+		f.Text = d.string(v)
+	case v.spaced:
+		f.Raw = compact(f.Text)
+		f.Text = string(f.Raw)
+	}
+	return f
+}
+
+// string returns the text of a JSON string.
+func (d *decoder) string(v value) string {
+	inside := d.text[v.start+1 : v.end-1]
+	if !v.escaped {
+		return inside
+	}
+	unescaped, broken := unescape(inside)
+	if broken {
+		d.note("a surrogate without its partner became U+FFFD")
+	}
+	return unescaped
+}
+
+// finish fills the signal from the values found and notes what is odd about them.
+func (d *decoder) finish() {
+	s := d.sig
+	s.EventType, s.Version, s.Timestamp = d.textOf(slotEventType), d.textOf(slotVersion), d.textOf(slotTimestamp)
+	s.TenantID, s.ConsoleURL = d.textOf(slotTenantID), d.textOf(slotConsoleURL)
+	s.SignalID, s.SignalType = d.textOf(slotSignalID), d.textOf(slotSignalType)
+	s.Description = d.textOf(slotDescription)
+	s.ServerID, s.ServerName = d.textOf(slotServerID), d.textOf(slotServerName)
+	s.IdentityID, s.IdentityName = d.textOf(slotIdentityID), d.textOf(slotIdentityName)
+	s.Environment, s.CreatedAt = d.textOf(slotEnvironment), d.textOf(slotCreatedAt)
+	d.severity()
+	d.times()
+	if s.Description == "" {
+		d.note("description is missing")
+	}
+	if s.ServerName == "" {
+		d.note("server_name is missing")
+	}
+	if !utf8.ValidString(d.text) {
+		d.note("invalid UTF-8")
+	}
+	countRepeats(s.Extra, s.EnvelopeExtra)
+}
+
+// textOf returns a documented field's text: numbers, booleans, objects and arrays keep their JSON text, null is empty.
+func (d *decoder) textOf(at slot) string {
+	v := d.known[at]
+	switch v.kind {
+	case missing, null:
+		return ""
+	case text:
+		t := d.string(v)
+		if v.escaped && strings.ContainsFunc(t, isControl) {
+			d.note(slotNames[at] + " holds control characters")
 		}
-	}
-	if v.Type != gjson.Null {
-		s.SeverityRaw = v.Raw
-		s.note("severity is not an integer from 1 to 5")
+		return t
+	case number:
+		return d.text[v.start:v.end]
+	default:
+		d.note(slotNames[at] + " is not a string")
+		return d.field("", v).Text
 	}
 }
 
-var severityNames = [...]string{"info", "low", "medium", "high", "critical"}
-
-// String returns the name that LinuxGuard's notification rules use, or "unknown".
-func (s Severity) String() string {
-	if s < Info || s > Critical {
-		return "unknown"
-	}
-	return severityNames[s-1]
+func isControl(r rune) bool {
+	return r < 0x20 || 0x7f <= r && r < 0xa0 || r == '\u2028' || r == '\u2029'
 }
 
-func (s *Signal) note(text string) { s.Notes = append(s.Notes, text) }
-
-// ParseTime reads an ISO 8601 time with or without fraction and zone (none means UTC), or a Unix epoch in seconds.
-func ParseTime(text string) (time.Time, bool) {
-	if text == "" {
-		return time.Time{}, false
+func (d *decoder) times() {
+	s := d.sig
+	if s.CreatedAt == "" {
+		d.note("created_at is missing")
+		return
 	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999Z0700"} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t, true
-		}
+	t, ok := ParseTime(s.CreatedAt)
+	if !ok {
+		d.note("created_at is not a time")
+		return
 	}
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil && n > 0 && n < 1<<36 {
-		return time.Unix(n, 0).UTC(), true
-	}
-	return time.Time{}, false
+	s.created = t
 }
+
+func (d *decoder) note(text string) { d.sig.Notes = append(d.sig.Notes, text) }

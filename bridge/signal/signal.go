@@ -1,8 +1,3 @@
-// Package signal decodes the LinuxGuard webhook body, version v1: an envelope around one signal.
-//
-// Decoding is tolerant: ids may be numbers, fields may be missing, of another type or unknown to the documentation.
-// Nothing of a body is lost on the way: what the documentation doesn't name is kept in Extra, what had to be
-// interpreted is said in Notes. Only a body that is no JSON object is an error.
 package signal
 
 import "time"
@@ -19,13 +14,27 @@ const (
 	Critical Severity = 5
 )
 
-// Field is one field that the documentation doesn't name.
+var severityNames = [...]string{"info", "low", "medium", "high", "critical"}
+
+// String returns the name that LinuxGuard's notification rules use, or "unknown".
+func (s Severity) String() string {
+	if s < Info || s > Critical {
+		return "unknown"
+	}
+	return severityNames[s-1]
+}
+
+// Field is one field that the documentation doesn't name, or the overwritten value of a repeated one.
 type Field struct {
-	Name string // as in the body, any string
-	Raw  []byte // its JSON value, valid JSON, shares memory with the body
+	Name string // as in the body: any string, empty and with control characters too
+	Raw  []byte // its JSON value, valid and without white space between tokens; may share memory with the body
+	Text string // for people: the string that Raw holds, else Raw itself
+	Nth  int    // how many fields of the same name come before it in Extra and EnvelopeExtra
 }
 
 // Signal is one webhook body. It is shared between goroutines and never changed after Decode.
+//
+// Its strings are as they were in the body: they can hold control characters and invalid UTF-8.
 type Signal struct {
 	EventType  string
 	Version    string
@@ -49,6 +58,8 @@ type Signal struct {
 	Extra         []Field  // unknown fields of "data", in order
 	EnvelopeExtra []Field  // unknown fields beside "data", in order
 	Notes         []string // what was odd and how it was read, for people
+
+	created time.Time // CreatedAt, zero when it can't be read
 }
 
 // Reasons why a signed body goes to the quarantine instead of to the outputs.
@@ -76,4 +87,18 @@ func (s *Signal) Problem() string {
 func (s *Signal) SentAt() (t time.Time, ok bool) { return ParseTime(s.Timestamp) }
 
 // Created is the time of the signal itself; ok is false when there is none or it can't be read.
-func (s *Signal) Created() (t time.Time, ok bool) { return ParseTime(s.CreatedAt) }
+func (s *Signal) Created() (t time.Time, ok bool) {
+	if !s.created.IsZero() {
+		return s.created, true
+	}
+	return ParseTime(s.CreatedAt)
+}
+
+// EffectiveSeverity is the severity to act on: Severity, or the nearest for a number beyond 1 to 5, or Medium when there
+// is none that can be read. An odd severity so never slips under a filter as if it were harmless.
+func (s *Signal) EffectiveSeverity() Severity {
+	if s.Severity >= Info && s.Severity <= Critical {
+		return s.Severity
+	}
+	return nearestSeverity(s.SeverityRaw)
+}
