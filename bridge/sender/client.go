@@ -96,7 +96,7 @@ func (o ClientOptions) roots() (*x509.CertPool, error) {
 	if o.Roots != nil || o.CAFile == "" {
 		return o.Roots, nil
 	}
-	pem, err := os.ReadFile(o.CAFile) //nolint:gosec // the operator names the file
+	pem, err := os.ReadFile(o.CAFile)
 	if err != nil {
 		return nil, fmt.Errorf("read the CA file: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/proc"
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/testcert"
 )
 
@@ -19,7 +20,7 @@ type Daemon struct {
 	Dir     string
 
 	t       testing.TB
-	process *process
+	process *proc.Process
 	host    string
 	ports   map[string]int
 	out     string
@@ -30,7 +31,7 @@ func (d *Daemon) Addr(input string) string {
 	d.t.Helper()
 	port, ok := d.ports[input]
 	if !ok {
-		d.t.Fatalf("%s has no input %q", d.process.name, input)
+		d.t.Fatalf("%s has no input %q", d.process.Name, input)
 	}
 	return net.JoinHostPort(d.host, strconv.Itoa(port))
 }
@@ -50,7 +51,7 @@ func (d *Daemon) Records() []Record {
 	d.t.Helper()
 	records, err := readLines[Record](d.out)
 	if err != nil {
-		d.t.Fatalf("read what %s received: %v", d.process.name, err)
+		d.t.Fatalf("read what %s received: %v", d.process.Name, err)
 	}
 	return records
 }
@@ -68,57 +69,80 @@ func (d *Daemon) WaitFor(what string, timeout time.Duration, enough func([]Recor
 }
 
 // Kill ends the daemon by SIGKILL, with whatever it hadn't written.
-func (d *Daemon) Kill() { d.process.end(syscall.SIGKILL) }
+func (d *Daemon) Kill() { _ = d.process.End(syscall.SIGKILL) }
 
 // Stop ends the daemon by SIGTERM and waits for its end.
-func (d *Daemon) Stop() { d.process.end(syscall.SIGTERM) }
+func (d *Daemon) Stop() { _ = d.process.End(syscall.SIGTERM) }
 
 // Start starts the daemon again at the same address after Kill or Stop, and waits until it listens.
 func (d *Daemon) Start() {
 	d.t.Helper()
-	if err := d.process.start(context.Background()); err != nil {
+	if err := d.process.Start(context.Background()); err != nil {
 		d.t.Fatal(err)
 	}
 }
 
 // Pause stops the daemon in its tracks (SIGSTOP): its kernel goes on accepting for it until its buffers are full.
-func (d *Daemon) Pause() { d.t.Helper(); d.process.pause(d.t, true) }
+func (d *Daemon) Pause() { d.t.Helper(); signal(d.t, d.process, syscall.SIGSTOP) }
 
 // Resume ends Pause.
-func (d *Daemon) Resume() { d.t.Helper(); d.process.pause(d.t, false) }
+func (d *Daemon) Resume() { d.t.Helper(); signal(d.t, d.process, syscall.SIGCONT) }
 
 // Log is the daemon's own output so far, for messages and for the curious.
-func (d *Daemon) Log() string { return d.process.lastWords() }
+func (d *Daemon) Log() string { return d.process.LastWords() }
 
-func waitLines[T any](t testing.TB, p *process, what string, timeout time.Duration, read func() []T, enough func([]T) bool) []T {
+func signal(t testing.TB, p *proc.Process, sig syscall.Signal) {
+	t.Helper()
+	if err := p.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// bound reports the first of addresses ("tcp 127.1.2.3:5141") that a process hasn't bound yet.
+func bound(addresses ...string) func(pid int) (string, error) {
+	return func(pid int) (string, error) {
+		has, err := listening(pid)
+		if err != nil {
+			return "", err
+		}
+		for _, want := range addresses {
+			if !has[want] {
+				return want + " is not bound", nil
+			}
+		}
+		return "", nil
+	}
+}
+
+func waitLines[T any](t testing.TB, p *proc.Process, what string, timeout time.Duration, read func() []T, enough func([]T) bool) []T {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	var got []T
-	err := poll(ctx, func() (bool, error) {
+	err := proc.Poll(ctx, func() (bool, error) {
 		got = read()
 		return enough(got), nil
 	}, func() string {
-		return fmt.Sprintf("%s received %d records within %v, waiting for %s", p.name, len(got), timeout, what)
+		return fmt.Sprintf("%s received %d records within %v, waiting for %s", p.Name, len(got), timeout, what)
 	})
 	if err != nil {
-		t.Fatalf("%v\nits last words: %s", err, p.lastWords())
+		t.Fatalf("%v\nits last words: %s", err, p.LastWords())
 	}
 	return got
 }
 
 // startSomewhere starts what make prepares for a private address, and tries other addresses when a port is taken.
-func startSomewhere(t testing.TB, prepare func(host string) (*process, error)) (host string) {
+func startSomewhere(t testing.TB, prepare func(host string) (*proc.Process, error)) (host string) {
 	t.Helper()
 	var err error
 	for range 3 {
 		host = privateAddress()
-		var p *process
+		var p *proc.Process
 		if p, err = prepare(host); err != nil {
 			break
 		}
-		if err = p.start(t.Context()); err == nil {
-			t.Cleanup(func() { p.end(syscall.SIGTERM) })
+		if err = p.Start(t.Context()); err == nil {
+			t.Cleanup(func() { _ = p.End(syscall.SIGTERM) })
 			return host
 		}
 	}

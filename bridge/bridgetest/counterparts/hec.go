@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/proc"
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/testcert"
 )
 
@@ -28,7 +29,7 @@ type HEC struct {
 	Dir     string
 
 	t       testing.TB
-	process *process
+	process *proc.Process
 	url     string
 	out     string
 }
@@ -45,7 +46,7 @@ func HECReceiver(t testing.TB, o HECOptions) *HEC {
 	}
 	h := &HEC{Version: built.version, Dir: t.TempDir(), t: t}
 	h.out = filepath.Join(h.Dir, "received.ndjson")
-	host := startSomewhere(t, func(host string) (*process, error) {
+	host := startSomewhere(t, func(host string) (*proc.Process, error) {
 		h.TLS = testcert.NewSet(t, h.Dir, host)
 		address := net.JoinHostPort(host, hecPort)
 		args := []string{built.binary, "-listen", address, "-out", h.out, "-pass-token"}
@@ -58,7 +59,7 @@ func HECReceiver(t testing.TB, o HECOptions) *HEC {
 		if o.ClientCerts {
 			args = append(args, "-client-ca", h.TLS.CAFile)
 		}
-		h.process = &process{name: "hecreceiver", dir: h.Dir, args: args, ready: []string{"tcp " + address}}
+		h.process = &proc.Process{Name: "hecreceiver", Dir: h.Dir, Args: args, Ready: bound("tcp " + address)}
 		return h.process, nil
 	})
 	h.url = "http://" + net.JoinHostPort(host, hecPort)
@@ -94,24 +95,24 @@ func (h *HEC) WaitFor(what string, timeout time.Duration, enough func([]HECEvent
 }
 
 // Kill ends the receiver by SIGKILL.
-func (h *HEC) Kill() { h.process.end(syscall.SIGKILL) }
+func (h *HEC) Kill() { _ = h.process.End(syscall.SIGKILL) }
 
 // Stop ends the receiver by SIGTERM and waits for its end.
-func (h *HEC) Stop() { h.process.end(syscall.SIGTERM) }
+func (h *HEC) Stop() { _ = h.process.End(syscall.SIGTERM) }
 
 // Start starts the receiver again at the same address and waits until it listens.
 func (h *HEC) Start() {
 	h.t.Helper()
-	if err := h.process.start(context.Background()); err != nil {
+	if err := h.process.Start(context.Background()); err != nil {
 		h.t.Fatal(err)
 	}
 }
 
 // Pause stops the receiver in its tracks (SIGSTOP).
-func (h *HEC) Pause() { h.t.Helper(); h.process.pause(h.t, true) }
+func (h *HEC) Pause() { h.t.Helper(); signal(h.t, h.process, syscall.SIGSTOP) }
 
 // Resume ends Pause.
-func (h *HEC) Resume() { h.t.Helper(); h.process.pause(h.t, false) }
+func (h *HEC) Resume() { h.t.Helper(); signal(h.t, h.process, syscall.SIGCONT) }
 
 type builtHEC struct{ binary, version string }
 

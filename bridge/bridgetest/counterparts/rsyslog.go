@@ -12,6 +12,7 @@ import (
 	"testing"
 	"text/template"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/proc"
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/testcert"
 )
 
@@ -90,7 +91,7 @@ func startDaemon(t testing.TB, name string, tree tree, ports map[string]int, con
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.host = startSomewhere(t, func(host string) (*process, error) {
+	d.host = startSomewhere(t, func(host string) (*proc.Process, error) {
 		d.TLS = testcert.NewSet(t, d.Dir, host)
 		var b strings.Builder
 		if err := text.Execute(&b, map[string]any{"Host": host, "Dir": d.Dir, "Out": d.out, "TLS": d.TLS, "Options": options}); err != nil {
@@ -100,8 +101,8 @@ func startDaemon(t testing.TB, name string, tree tree, ports map[string]int, con
 		if err := os.WriteFile(conf, []byte(b.String()), 0o600); err != nil {
 			return nil, err
 		}
-		d.process = &process{name: name, dir: d.Dir, args: args(conf, d.Dir), env: []string{"LD_LIBRARY_PATH=" + libraryPath(tree.root)},
-			ready: wanted(host, ports)}
+		d.process = &proc.Process{Name: name, Dir: d.Dir, Args: args(conf, d.Dir), Env: []string{"LD_LIBRARY_PATH=" + libraryPath(tree.root)},
+			Ready: bound(wanted(host, ports)...)}
 		return d.process, nil
 	})
 	return d
