@@ -1,0 +1,95 @@
+package logging
+
+import (
+	"encoding"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+	"unicode/utf8"
+)
+
+// Bounds of one record, in bytes.
+const (
+	maxValue  = 4 << 10
+	maxRecord = 64 << 10
+)
+
+// field is one attribute, flattened and safe to print: the groups' names are part of the key.
+type field struct{ key, value string }
+
+// gathered is what WithAttrs and WithGroup left in a handler.
+type gathered struct {
+	fields []field
+	prefix string // of open groups, "a.b."
+}
+
+func (g gathered) withAttrs(attrs []slog.Attr) gathered {
+	fields := slices.Clip(g.fields)
+	for _, a := range attrs {
+		fields = appendAttr(fields, g.prefix, a)
+	}
+	return gathered{fields, g.prefix}
+}
+
+func (g gathered) withGroup(name string) gathered {
+	if name == "" {
+		return g
+	}
+	return gathered{g.fields, g.prefix + name + "."}
+}
+
+// of returns every field of r, the handler's own first.
+func (g gathered) of(r slog.Record) []field {
+	fields := slices.Clip(g.fields)
+	r.Attrs(func(a slog.Attr) bool {
+		fields = appendAttr(fields, g.prefix, a)
+		return true
+	})
+	return fields
+}
+
+func appendAttr(fields []field, prefix string, a slog.Attr) []field {
+	v := a.Value.Resolve()
+	if v.Kind() != slog.KindGroup {
+		if a.Key == "" {
+			return fields
+		}
+		return append(fields, field{Clean(prefix + a.Key), bounded(Clean(textOf(v)))})
+	}
+	if a.Key != "" {
+		prefix += a.Key + "."
+	}
+	for _, inner := range v.Group() {
+		fields = appendAttr(fields, prefix, inner)
+	}
+	return fields
+}
+
+func textOf(v slog.Value) string {
+	switch v.Kind() {
+	case slog.KindTime:
+		return v.Time().UTC().Format(time.RFC3339Nano)
+	case slog.KindAny:
+		if m, ok := v.Any().(encoding.TextMarshaler); ok {
+			if text, err := m.MarshalText(); err == nil {
+				return string(text)
+			}
+		}
+		return fmt.Sprintf("%+v", v.Any())
+	default:
+		return v.String()
+	}
+}
+
+// bounded cuts text at maxValue and says how long it was.
+func bounded(text string) string {
+	if len(text) <= maxValue {
+		return text
+	}
+	end := maxValue
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return fmt.Sprintf("%s... (%d bytes)", text[:end], len(text))
+}
