@@ -1,7 +1,6 @@
 package counterparts
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/repo"
 )
 
 // debian is one program's set of packages. Names with a "|" are alternatives: releases rename libraries.
@@ -40,14 +41,14 @@ const stampFile = "unpacked-versions"
 
 // fetch unpacks d into the cache, once: the stamp is written last and names the packages that it stands for.
 func (d debian) fetch(ctx context.Context) (tree, error) {
-	cache, err := CacheDir()
+	cache, err := repo.Cache("counterparts")
 	if err != nil {
 		return tree{}, err
 	}
 	t := tree{root: filepath.Join(cache, d.name)}
 	t.binary = filepath.Join(t.root, d.binary)
 	want := strings.Join(d.packages, " ")
-	err = locked(cache, func() error {
+	err = repo.Locked(cache, func() error {
 		stamp, err := os.ReadFile(filepath.Join(t.root, stampFile))
 		if head, versions, ok := strings.Cut(string(stamp), "\n"); err == nil && ok && head == want {
 			t.versions = versions
@@ -93,10 +94,10 @@ func (d debian) unpack(ctx context.Context, root, cache string) (versions string
 	}
 	var all []string
 	for _, file := range files {
-		if _, err := output(ctx, "", "dpkg", "-x", file, root); err != nil {
+		if _, err := repo.Output(ctx, "", "dpkg", "-x", file, root); err != nil {
 			return "", err
 		}
-		line, err := output(ctx, "", "dpkg-deb", "--showformat=${Package} ${Version}", "--show", file)
+		line, err := repo.Output(ctx, "", "dpkg-deb", "--showformat=${Package} ${Version}", "--show", file)
 		if err != nil {
 			return "", err
 		}
@@ -119,7 +120,7 @@ func (d debian) download(ctx context.Context, dir string, options []string) erro
 		}
 		args = append(args, name)
 	}
-	_, err := output(ctx, dir, "apt-get", args...)
+	_, err := repo.Output(ctx, dir, "apt-get", args...)
 	return err
 }
 
@@ -127,7 +128,7 @@ func (d debian) download(ctx context.Context, dir string, options []string) erro
 func known(ctx context.Context, names, options []string) (string, error) {
 	for _, name := range names {
 		args := append(append([]string{}, options...), "policy", name)
-		text, err := output(ctx, "", "apt-cache", args...)
+		text, err := repo.Output(ctx, "", "apt-cache", args...)
 		if err != nil {
 			return "", err
 		}
@@ -150,7 +151,7 @@ func ownLists(ctx context.Context, dir string) ([]string, error) {
 	if os.Geteuid() == 0 {
 		options[len(options)-1] = "APT::Sandbox::User=root"
 	}
-	_, err := output(ctx, "", "apt-get", append(append([]string{"-q"}, options...), "update")...)
+	_, err := repo.Output(ctx, "", "apt-get", append(append([]string{"-q"}, options...), "update")...)
 	return options, err
 }
 
@@ -182,23 +183,4 @@ func libraryPath(root string) string {
 		dirs = append(dirs, found...)
 	}
 	return strings.Join(dirs, ":")
-}
-
-// output runs a program and returns what it printed, or an error that quotes its last words.
-func output(ctx context.Context, dir, name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	text, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, lastLines(stderr.String(), 3))
-	}
-	return string(text), nil
-}
-
-func lastLines(text string, n int) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "; ")
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/proc"
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/repo"
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/testcert"
 )
 
@@ -118,21 +119,17 @@ type builtHEC struct{ binary, version string }
 
 // buildHECReceiver builds the nested module's receiver into the cache; the Go tool leaves one that is up to date alone.
 func buildHECReceiver(ctx context.Context) (builtHEC, error) {
-	root, err := Root()
+	root, err := repo.Root()
 	if err != nil {
 		return builtHEC{}, err
 	}
-	cache, err := CacheDir()
+	cache, err := repo.Cache("counterparts")
 	if err != nil {
 		return builtHEC{}, err
 	}
 	peers := filepath.Join(root, "bridge", "bridgetest", "peers")
 	b := builtHEC{binary: filepath.Join(cache, "hecreceiver")}
-	err = locked(cache, func() error {
-		_, err := output(ctx, peers, "go", "build", "-trimpath", "-o", b.binary, "./hecreceiver")
-		return err
-	})
-	if err != nil {
+	if err := repo.Build(ctx, peers, "./hecreceiver", b.binary, "-trimpath"); err != nil {
 		return builtHEC{}, fmt.Errorf("the HEC receiver can't be built (needs the Go module proxy): %w", err)
 	}
 	b.version, err = moduleVersion(ctx, peers)
@@ -140,7 +137,7 @@ func buildHECReceiver(ctx context.Context) (builtHEC, error) {
 }
 
 func moduleVersion(ctx context.Context, dir string) (string, error) {
-	text, err := output(ctx, dir, "go", "list", "-m", "-json", "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/splunkhecreceiver")
+	text, err := repo.Output(ctx, dir, "go", "list", "-m", "-json", "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/splunkhecreceiver")
 	if err != nil {
 		return "", err
 	}
