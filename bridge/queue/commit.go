@@ -1,0 +1,202 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// run is the committer: the only goroutine that writes. It ends after the last request when stop is closed.
+func (q *embedded) run() {
+	defer close(q.stopped)
+	tick := time.NewTicker(q.opts.CursorInterval)
+	defer tick.Stop()
+	for {
+		flush := false
+		select {
+		case <-q.wake:
+		case <-tick.C:
+			flush = true
+		case <-q.stop:
+			q.finish()
+			return
+		}
+		q.drain()
+		q.maintain(flush)
+	}
+}
+
+// drain commits batch after batch until none waits.
+func (q *embedded) drain() {
+	for b := q.intake.take(); b != nil; b = q.intake.take() {
+		q.commit(b)
+	}
+}
+
+// finish commits what is there and the cursors, and refuses what comes later.
+func (q *embedded) finish() {
+	q.intake.close()
+	q.drain()
+	q.maintain(true)
+	for range 3 { // a failure now has no later; what is left is repeated after the next start
+		if !q.outputs.dirty() {
+			break
+		}
+		q.maintain(true)
+	}
+}
+
+// commit makes one batch durable and tells its waiters.
+func (q *embedded) commit(b *batch) {
+	defer close(b.done)
+	taken := b.requests[:0]
+	for _, r := range b.requests {
+		if r.state.CompareAndSwap(requestWaiting, requestTaken) {
+			taken = append(taken, r)
+		}
+	}
+	if len(taken) == 0 {
+		return
+	}
+	q.opts.hooks.reach("append")
+	if err := q.transact(taken, false); err != nil {
+		for _, r := range taken {
+			r.receipt, r.err = Receipt{}, err
+		}
+	}
+}
+
+// transact runs the requests, the cursors that are due and a share of the deletions in one transaction. An error means
+// that nothing of it happened.
+func (q *embedded) transact(requests []*request, flush bool) (err error) {
+	if err := q.retry.refused(q.opts.Now()); err != nil {
+		return err
+	}
+	tx, err := q.begin()
+	if err != nil {
+		return err
+	}
+	t := q.newTxn(tx)
+	if err := t.fill(requests, flush); err != nil || !t.written {
+		q.watchFill(t.full)
+		return errors.Join(err, t.rollback())
+	}
+	q.opts.hooks.reach("filled")
+	started := time.Now()
+	if err := t.commit(); err != nil {
+		t.discard()
+		return q.failed(err)
+	}
+	q.metrics.committed(time.Since(started), len(t.accepted))
+	q.commits.Add(1)
+	q.opts.hooks.reach("committed")
+	t.publish()
+	q.opts.hooks.reach("published")
+	return nil
+}
+
+func (q *embedded) begin() (*bbolt.Tx, error) {
+	if q.db == nil {
+		return nil, fmt.Errorf("%w: the database is not open", ErrUnavailable)
+	}
+	tx, err := q.db.Begin(true)
+	if err != nil {
+		return nil, fmt.Errorf("%w: begin a transaction: %w", ErrUnavailable, err)
+	}
+	return tx, nil
+}
+
+// fill runs everything of the transaction up to the commit.
+func (t *txn) fill(requests []*request, flush bool) (err error) {
+	defer recoverDamage(&err)()
+	for _, r := range requests {
+		if r.job != nil {
+			r.err = r.job(t)
+			continue
+		}
+		r.receipt, r.err = t.append(r)
+	}
+	if flush {
+		if err := t.flushCursors(); err != nil {
+			return err
+		}
+	}
+	if err := t.deleteConsumed(); err != nil {
+		return err
+	}
+	if err := t.forgetOld(); err != nil {
+		return err
+	}
+	if !t.written {
+		return nil
+	}
+	key := []byte(keyCounts)
+	return t.meta.Put(key, t.counts.encode(key))
+}
+
+func (t *txn) commit() (err error) {
+	defer recoverDamage(&err)()
+	if fail := t.q.opts.hooks.failCommit; fail != nil {
+		if err := fail(); err != nil {
+			return errors.Join(err, t.tx.Rollback())
+		}
+	}
+	return t.tx.Commit()
+}
+
+// rollback ends the transaction without a trace.
+func (t *txn) rollback() error {
+	t.discard()
+	return t.tx.Rollback()
+}
+
+// discard gives back what the transaction had taken out of memory.
+func (t *txn) discard() {
+	for _, f := range t.flushed {
+		t.q.outputs.putBack(f)
+	}
+}
+
+// publish makes the committed changes visible.
+func (t *txn) publish() {
+	q := t.q
+	q.retry.succeeded()
+	q.counts, q.head = t.counts, t.head
+	for _, f := range t.forgotten {
+		q.memory.forget(f.digestKey, f.deliveryKey, f.seq)
+	}
+	events := make([]*Event, len(t.accepted))
+	for i, r := range t.accepted {
+		r.event.Seq = r.receipt.Seq
+		events[i] = r.event
+		q.memory.add(r.digestKey, r.deliveryKey, r.receipt.Seq)
+	}
+	for key, id := range t.held {
+		q.quarantined[key] = id
+	}
+	for endpoint, horizon := range t.horizons {
+		q.horizons[endpoint] = horizon
+	}
+	for _, f := range t.flushed {
+		q.outputs.committed(f)
+	}
+	for _, effect := range t.afterCommit {
+		effect()
+	}
+	q.tail.push(events, q.outputs.done())
+	q.publishStatus(t)
+}
+
+// maintain commits what is due without an append: cursors, and deletions that the last transaction left.
+func (q *embedded) maintain(flush bool) {
+	flush = (flush || q.outputs.urgent()) && q.outputs.dirty()
+	for flush || q.head <= q.outputs.consumed() {
+		if err := q.transact(nil, flush); err != nil {
+			return
+		}
+		flush = false
+		q.drain()
+	}
+}

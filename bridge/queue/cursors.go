@@ -1,0 +1,218 @@
+package queue
+
+import (
+	"context"
+	"math"
+	"slices"
+	"time"
+)
+
+// maxDeletes bounds the deletions of one transaction, so that an append never waits long for them.
+const maxDeletes = 1024
+
+// flushCursors writes every cursor that has moved, with what became of the sequences that it moved over.
+func (t *txn) flushCursors() error {
+	due := t.q.outputs.takeDirty()
+	t.flushed = append(t.flushed, due...)
+	for _, f := range due {
+		if err := t.putCursor(f.name, f.through); err != nil {
+			return err
+		}
+		if err := t.recordRuns(f.name, f.runs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *txn) putCursor(name string, seq uint64) error {
+	t.written = true
+	key := []byte(name)
+	return t.cursors.Put(key, encodeCursor(seq, key))
+}
+
+// deleteConsumed deletes a share of the events that every output is past.
+func (t *txn) deleteConsumed() error {
+	return t.deleteThrough(t.consumed(), maxDeletes, math.MaxInt64)
+}
+
+// consumed is outputs.consumed with what this transaction writes.
+func (t *txn) consumed() uint64 {
+	return t.q.outputs.lowest(func(o *output) uint64 {
+		through := o.committed
+		for _, f := range t.flushed {
+			if f.name == o.spec.Name {
+				through = max(through, f.through)
+			}
+		}
+		return through
+	})
+}
+
+// deleteThrough deletes the oldest events up to a sequence: at most limit, and not more once bytes are free.
+func (t *txn) deleteThrough(through uint64, limit int, bytes int64) error {
+	if t.head > through || t.counts.events == 0 {
+		return nil
+	}
+	keys := make([]byte, 0, 8*min(limit, maxDeletes))
+	freed := int64(0)
+	c := t.events.Cursor()
+	k, v := c.First()
+	for ; k != nil && keySequence(k) <= through && len(keys)/8 < limit && freed < bytes; k, v = c.Next() {
+		keys = append(keys, k...)
+		freed += int64(len(v))
+	}
+	t.head = t.counts.lastSeq + 1
+	if k != nil {
+		t.head = keySequence(k)
+	}
+	for key := range slices.Chunk(keys, 8) {
+		if err := t.events.Delete(key); err != nil {
+			return err
+		}
+	}
+	t.counts.events -= min(t.counts.events, uint64(len(keys)/8))
+	t.counts.bytes = max(0, t.counts.bytes-freed)
+	t.written = true
+	return nil
+}
+
+// SetOutputs implements Operator.
+func (q *embedded) SetOutputs(ctx context.Context, specs []OutputSpec) (map[string]uint64, error) {
+	left := make(map[string]uint64)
+	err := q.do(ctx, func(t *txn) error {
+		clear(left)
+		return t.setOutputs(specs, left)
+	})
+	return left, err
+}
+
+func (t *txn) setOutputs(specs []OutputSpec, left map[string]uint64) error {
+	next := make(map[string]*output, len(specs))
+	if err := t.flushCursors(); err != nil { // also what a removed one has done
+		return err
+	}
+	o := &t.q.outputs
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, spec := range specs {
+		next[spec.Name] = &output{spec: spec, cursor: t.startOf(spec), committed: t.startOf(spec)}
+		if known := o.byName[spec.Name]; known != nil {
+			next[spec.Name] = known
+			continue
+		}
+		if err := t.putCursor(spec.Name, next[spec.Name].cursor); err != nil {
+			return err
+		}
+	}
+	for name, gone := range o.byName {
+		if next[name] != nil {
+			continue
+		}
+		left[name] = t.queuedAbove(gone.cursor)
+		t.written = true
+		if err := t.cursors.Delete([]byte(name)); err != nil {
+			return err
+		}
+	}
+	t.afterCommit = append(t.afterCommit, func() { t.q.outputs.replace(next, specs) })
+	return nil
+}
+
+// replace makes next the outputs. Known ones keep their place and take over what their spec says now.
+func (o *outputs) replace(next map[string]*output, specs []OutputSpec) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, spec := range specs {
+		next[spec.Name].spec = spec
+	}
+	o.byName = next
+	o.changed = true
+}
+
+// startOf is where a new output begins: now, or before the oldest kept event.
+func (t *txn) startOf(spec OutputSpec) uint64 {
+	if spec.StartAtOldest {
+		return t.head - 1
+	}
+	return t.counts.lastSeq
+}
+
+// queuedAbove is the number of live events above a cursor.
+func (t *txn) queuedAbove(cursor uint64) uint64 {
+	return queuedAbove(cursor, t.head, t.counts.lastSeq)
+}
+
+func queuedAbove(cursor, head, last uint64) uint64 {
+	if from := max(cursor+1, head); from <= last {
+		return last - from + 1
+	}
+	return 0
+}
+
+// forgetOld prunes a share of the deliveries that are older than the window or beyond the capacity.
+func (t *txn) forgetOld() error {
+	limit := 2*len(t.accepted) + 64
+	var due []forgotten
+	c := t.seen.Cursor()
+	for k, v := c.First(); k != nil && len(due) < limit; k, v = c.Next() {
+		over := t.counts.seen-len(due) > t.q.opts.Capacity
+		seen, err := parseSeen(v, k)
+		if err != nil { // damaged: no use to anyone
+			due = append(due, forgotten{seq: keySequence(k)})
+			continue
+		}
+		old := t.now.Sub(seen.receivedAt) > t.q.opts.Window
+		if !old && !over {
+			t.oldestSeen = seen.receivedAt
+			break
+		}
+		if !old {
+			t.evict(seen)
+		}
+		due = append(due, t.forgottenOf(seen, keySequence(k)))
+	}
+	return t.deleteSeen(due)
+}
+
+func (t *txn) forgottenOf(seen *seenRecord, seq uint64) forgotten {
+	return forgotten{
+		digestKey:   t.q.keys.digest(seen.endpoint, seen.digest[:]),
+		deliveryKey: t.q.keys.delivery(seen.endpoint, seen.deliveryID),
+		seq:         seq,
+	}
+}
+
+// evict notes that a delivery had to go before its time: a body no newer than it can't be judged any more.
+func (t *txn) evict(seen *seenRecord) {
+	t.evictions++
+	horizon, ok := t.horizons[seen.endpoint]
+	if !ok {
+		horizon = t.q.horizons[seen.endpoint]
+	}
+	if !seen.sentAt.After(horizon) {
+		return
+	}
+	if t.horizons == nil {
+		t.horizons = make(map[string]time.Time)
+	}
+	t.horizons[seen.endpoint] = seen.sentAt
+}
+
+func (t *txn) deleteSeen(due []forgotten) error {
+	for _, f := range due {
+		if err := t.seen.Delete(t.key(f.seq)); err != nil {
+			return err
+		}
+	}
+	t.forgotten = append(t.forgotten, due...)
+	t.counts.seen -= len(due)
+	t.written = t.written || len(due) > 0
+	for endpoint, horizon := range t.horizons {
+		key := []byte(keyHorizonPrefix + endpoint)
+		if err := t.meta.Put(key, seal(appendTime(newValue(nil, kindState), horizon), key)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

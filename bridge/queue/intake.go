@@ -1,0 +1,128 @@
+package queue
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// Bounds of one transaction. What comes beyond waits for the next.
+const (
+	maxBatchRequests = 4096
+	maxBatchBytes    = 8 << 20
+)
+
+var zeroDigest [sha256.Size]byte
+
+// request is one append, or one other change (job), on its way through the committer.
+type request struct {
+	event       *Event
+	hold        string
+	digest      [sha256.Size]byte
+	digestKey   uint64
+	deliveryKey uint64
+	value       []byte // the event as it is stored, without the CRC over its key
+	own         uint32 // CRC of value
+	job         func(*txn) error
+
+	state   atomic.Int32
+	receipt Receipt
+	err     error
+}
+
+// The states of a request. Whoever moves it away from waiting decides: the committer that it is tried, the waiter whose
+// context ended that it is not.
+const (
+	requestWaiting int32 = iota
+	requestTaken
+	requestAbandoned
+)
+
+// batch is what one transaction will hold. done is closed when every request's outcome is set.
+type batch struct {
+	requests []*request
+	bytes    int
+	done     chan struct{}
+}
+
+// intake gathers requests while the committer is busy.
+type intake struct {
+	mu     sync.Mutex
+	queue  []*batch
+	closed bool
+}
+
+// add puts r into the last batch, or into a new one when that is full.
+func (in *intake) add(r *request) (*batch, bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.closed {
+		return nil, false
+	}
+	last := len(in.queue) - 1
+	if last < 0 || len(in.queue[last].requests) >= maxBatchRequests || in.queue[last].bytes+len(r.value) > maxBatchBytes {
+		in.queue = append(in.queue, &batch{done: make(chan struct{})})
+		last++
+	}
+	b := in.queue[last]
+	b.requests = append(b.requests, r)
+	b.bytes += len(r.value)
+	return b, true
+}
+
+// take returns the oldest batch, or nil.
+func (in *intake) take() *batch {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(in.queue) == 0 {
+		return nil
+	}
+	b := in.queue[0]
+	in.queue = in.queue[1:]
+	return b
+}
+
+// close makes every later add fail.
+func (in *intake) close() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.closed = true
+}
+
+// Append implements Appender.
+func (q *embedded) Append(ctx context.Context, e *Event, hold string) (Receipt, error) {
+	r := q.requestFor(e, hold)
+	err := q.submit(ctx, r)
+	q.metrics.appended(r.receipt, err)
+	return r.receipt, err
+}
+
+func eventSizeHint(e *Event) int {
+	return 64 + len(e.Endpoint) + len(e.DeliveryID) + len(e.Signature) + len(e.SecretName) + len(e.ClientAddr) + len(e.Body)
+}
+
+// do runs job in a write transaction and returns after its commit. A job that returns an error must not have changed
+// anything: the others of its transaction are committed all the same.
+func (q *embedded) do(ctx context.Context, job func(*txn) error) error {
+	return q.submit(ctx, &request{job: job})
+}
+
+// submit hands r to the committer and waits for its outcome.
+func (q *embedded) submit(ctx context.Context, r *request) error {
+	b, ok := q.intake.add(r)
+	if !ok {
+		return errClosed
+	}
+	q.signal()
+	select {
+	case <-b.done:
+		return r.err
+	case <-ctx.Done():
+	}
+	if r.state.CompareAndSwap(requestWaiting, requestAbandoned) {
+		return fmt.Errorf("%w: gave up before the commit began: %w", ErrUnavailable, ctx.Err())
+	}
+	return fmt.Errorf("the commit had begun: %w", ctx.Err())
+}

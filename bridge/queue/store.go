@@ -1,0 +1,202 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// The buckets.
+var buckets = [...]string{bucketEvents, bucketSeen, bucketQuarantine, bucketCursors, bucketFates, bucketMeta}
+
+const (
+	bucketEvents     = "events"
+	bucketSeen       = "seen"
+	bucketQuarantine = "quarantine"
+	bucketCursors    = "cursors"
+	bucketFates      = "fates"
+	bucketMeta       = "meta"
+)
+
+// The keys of the meta bucket.
+const (
+	keyBridgeID      = "bridge_id"
+	keyCounts        = "counts"
+	keyHorizonPrefix = "horizon/"
+)
+
+// openStore opens the database, makes what is missing and fills the memory from it.
+func (q *embedded) openStore() error {
+	if err := q.mendFile(); err != nil {
+		return err
+	}
+	db, err := openDatabase(q.path, q.mmapSize(), q.opts.hooks.openFile)
+	if err != nil {
+		return fmt.Errorf("open the queue's database %s: %w", q.path, err)
+	}
+	if err := q.prepare(db); err != nil {
+		return errors.Join(fmt.Errorf("read the queue's database %s: %w", q.path, err), db.Close())
+	}
+	q.dbMu.Lock()
+	q.db = db
+	q.dbMu.Unlock()
+	return nil
+}
+
+// openDatabase opens one bbolt file with the options that this layout was measured with. A panic of bbolt's on the
+// way is an error that wraps errDamaged.
+func openDatabase(path string, mmapSize int, openFile func(string, int, os.FileMode) (*os.File, error)) (db *bbolt.DB, err error) {
+	defer recoverDamage(&err)()
+	return bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout:         time.Second, // the folder's lock is ours, so nobody should hold the file
+		FreelistType:    bbolt.FreelistMapType,
+		NoFreelistSync:  true,
+		InitialMmapSize: mmapSize,
+		OpenFile:        openFile,
+	})
+}
+
+// mmapSize is large enough for everything that the allowances admit, so that growing the file never has to wait for a
+// reader. It is address space, not memory.
+func (q *embedded) mmapSize() int {
+	size := q.opts.MaxBytes + q.opts.QuarantineMaxBytes
+	size += size/2 + int64(q.opts.Capacity)*256 + 64<<20
+	if bits.UintSize == 32 {
+		size = min(size, 512<<20)
+	}
+	return int(size)
+}
+
+// recoverDamage turns a panic and a fault in mapped memory (a truncated file, a bad block) into an error. It is called
+// as: defer recoverDamage(&err)().
+func recoverDamage(err *error) func() {
+	old := debug.SetPanicOnFault(true)
+	return func() {
+		debug.SetPanicOnFault(old)
+		if r := recover(); r != nil {
+			*err = fmt.Errorf("%w: %v", errDamaged, r)
+		}
+	}
+}
+
+// prepare creates missing buckets and the bridge's ID, and loads what the committer keeps in memory.
+func (q *embedded) prepare(db *bbolt.DB) (err error) {
+	defer recoverDamage(&err)()
+	if err := db.Update(q.createBuckets); err != nil {
+		return err
+	}
+	return db.View(q.load)
+}
+
+func (q *embedded) createBuckets(tx *bbolt.Tx) error {
+	for _, name := range buckets {
+		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+			return err
+		}
+	}
+	meta := tx.Bucket([]byte(bucketMeta))
+	if meta.Get([]byte(keyBridgeID)) != nil {
+		return nil
+	}
+	return meta.Put([]byte(keyBridgeID), encodeMetaText(newBridgeID(), []byte(keyBridgeID)))
+}
+
+func encodeMetaText(text string, key []byte) []byte {
+	return seal(appendText(newValue(nil, kindState), text), key)
+}
+
+func parseMetaText(value, key []byte) (string, error) {
+	p, err := open(value, key, kindState)
+	if err != nil {
+		return "", err
+	}
+	text := p.text()
+	return text, p.err()
+}
+
+// load fills everything that the committer and the readers keep in memory.
+func (q *embedded) load(tx *bbolt.Tx) error {
+	id, err := q.loadMeta(tx.Bucket([]byte(bucketMeta)))
+	if err != nil {
+		return err
+	}
+	q.loadMemory(tx.Bucket([]byte(bucketSeen)))
+	q.loadQuarantine(tx.Bucket([]byte(bucketQuarantine)))
+	q.outputs.load(tx.Bucket([]byte(bucketCursors)), q.opts.Log)
+	q.tail.reset(q.counts.lastSeq)
+	q.head = firstSequence(tx.Bucket([]byte(bucketEvents)))
+	if q.head == 0 {
+		q.head = q.counts.lastSeq + 1
+	}
+
+	q.statusMu.Lock()
+	defer q.statusMu.Unlock()
+	q.bridgeID = id
+	q.committed = q.counts
+	q.firstSeq = q.head
+	return nil
+}
+
+func (q *embedded) loadMeta(meta *bbolt.Bucket) (bridgeID string, err error) {
+	bridgeID, err = parseMetaText(meta.Get([]byte(keyBridgeID)), []byte(keyBridgeID))
+	if err != nil {
+		return "", fmt.Errorf("bridge_id: %w", err)
+	}
+	q.counts = counts{}
+	if value := meta.Get([]byte(keyCounts)); value != nil {
+		if q.counts, err = parseCounts(value, []byte(keyCounts)); err != nil {
+			return "", fmt.Errorf("counts: %w", err)
+		}
+	}
+	q.horizons = make(map[string]time.Time)
+	return bridgeID, meta.ForEach(func(k, v []byte) error {
+		if endpoint, ok := strings.CutPrefix(string(k), keyHorizonPrefix); ok {
+			p, err := open(v, k, kindState)
+			if err != nil {
+				return err
+			}
+			q.horizons[endpoint] = p.time()
+		}
+		return nil
+	})
+}
+
+// loadMemory rebuilds the memory from the remembered deliveries. A damaged one is passed over: it will be pruned in time.
+func (q *embedded) loadMemory(seen *bbolt.Bucket) {
+	q.memory = newMemory(q.opts.Capacity + maxBatchRequests)
+	c := seen.Cursor()
+	skip := q.counts.seen - q.opts.Capacity
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if skip--; skip >= 0 {
+			continue
+		}
+		r, err := parseSeen(v, k)
+		if err != nil {
+			q.damaged.Add(1)
+			continue
+		}
+		q.memory.add(q.keys.digest(r.endpoint, r.digest[:]), q.keys.delivery(r.endpoint, r.deliveryID), keySequence(k))
+	}
+}
+
+func (q *embedded) loadQuarantine(bucket *bbolt.Bucket) {
+	q.quarantined = make(map[uint64]uint64)
+	c := bucket.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		item, digest, err := parseQuarantine(v, k)
+		if err == nil && digest != zeroDigest {
+			q.quarantined[q.keys.digest(item.Event.Endpoint, digest[:])] = item.ID
+		}
+	}
+}
+
+func firstSequence(events *bbolt.Bucket) uint64 {
+	k, _ := events.Cursor().First()
+	return keySequence(k)
+}

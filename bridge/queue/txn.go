@@ -1,0 +1,300 @@
+package queue
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// txn is one write transaction with what it will change in memory once it is committed. Until then nothing but the txn
+// knows of it, so a commit that fails leaves no trace.
+type txn struct {
+	q   *embedded
+	tx  *bbolt.Tx
+	now time.Time
+
+	events, seen, quarantine, cursors, fates, meta *bbolt.Bucket
+
+	written bool // there is something to commit
+	counts  counts
+	head    uint64 // the oldest live sequence, lastSeq+1 when there is none
+
+	accepted    []*request
+	bodies      map[uint64]uint64 // digestKey to the sequence, of accepted
+	deliveries  map[uint64]uint64 // deliveryKey to the sequence, of accepted
+	held        map[uint64]uint64 // digestKey to the quarantine item
+	forgotten   []forgotten
+	evictions   uint64
+	oldestSeen  time.Time
+	horizons    map[string]time.Time
+	flushed     []flushed
+	full        bool
+	afterCommit []func()
+}
+
+// forgotten is a delivery that leaves the memory.
+type forgotten struct{ digestKey, deliveryKey, seq uint64 }
+
+// scratch is memory that one transaction after the other uses.
+type scratch struct {
+	key  [8]byte
+	slab []byte // the values of the seen bucket
+}
+
+// reserve returns empty room for n bytes behind what the slab holds.
+func (s *scratch) reserve(n int) []byte {
+	if cap(s.slab)-len(s.slab) < n {
+		s.slab = make([]byte, 0, max(n, 64<<10))
+	}
+	return s.slab[len(s.slab):len(s.slab):cap(s.slab)]
+}
+
+func (q *embedded) newTxn(tx *bbolt.Tx) *txn {
+	q.scratch.slab = q.scratch.slab[:0]
+	t := &txn{
+		q: q, tx: tx, now: q.opts.Now(), counts: q.counts, head: q.head,
+		bodies: make(map[uint64]uint64), deliveries: make(map[uint64]uint64),
+		events: tx.Bucket([]byte(bucketEvents)), seen: tx.Bucket([]byte(bucketSeen)),
+		quarantine: tx.Bucket([]byte(bucketQuarantine)), cursors: tx.Bucket([]byte(bucketCursors)),
+		fates: tx.Bucket([]byte(bucketFates)), meta: tx.Bucket([]byte(bucketMeta)),
+	}
+	for _, b := range []*bbolt.Bucket{t.events, t.seen, t.quarantine} {
+		b.FillPercent = 1.0 // keys only grow
+	}
+	return t
+}
+
+// append judges one event: known, to be held, or to be accepted.
+func (t *txn) append(r *request) (Receipt, error) {
+	if seq := t.knownBody(r); seq != 0 {
+		return Receipt{Outcome: Duplicate, Seq: seq}, nil
+	}
+	seq, previous := t.knownDelivery(r)
+	if seq != 0 {
+		return Receipt{Outcome: Duplicate, Seq: seq}, nil
+	}
+	hold := r.hold
+	if hold == "" && t.cannotJudge(r) {
+		hold = ReasonEvicted
+	}
+	if hold != "" {
+		return t.hold(r, hold)
+	}
+	if err := t.accept(r, previous); err != nil {
+		return Receipt{}, err
+	}
+	return Receipt{Outcome: Accepted, Seq: t.counts.lastSeq, Reused: previous != 0}, nil
+}
+
+// knownBody returns the sequence of the same body at the same endpoint within the window, or 0.
+func (t *txn) knownBody(r *request) uint64 {
+	seq, ok := t.bodies[r.digestKey]
+	if !ok {
+		seq = t.q.memory.withDigest(r.digestKey)
+	}
+	if seen := t.remembered(seq, r); seen != nil && seen.digest == r.digest {
+		return seq
+	}
+	return 0
+}
+
+// maxReuses bounds how many events with one delivery ID are compared.
+const maxReuses = 16
+
+// knownDelivery returns the sequence with the same delivery ID and the same signal, or 0; previous is the newest
+// one with that delivery ID and another signal.
+func (t *txn) knownDelivery(r *request) (seq, previous uint64) {
+	if r.deliveryKey == 0 {
+		return 0, 0
+	}
+	next, ok := t.deliveries[r.deliveryKey]
+	if !ok {
+		next = t.q.memory.byDelivery[r.deliveryKey]
+	}
+	for range maxReuses {
+		seen := t.remembered(next, r)
+		if seen == nil || seen.deliveryID != r.event.DeliveryID {
+			break
+		}
+		if id := signalID(r.event); id != "" && id == seen.signalID {
+			return next, 0
+		}
+		previous = max(previous, next)
+		next = seen.previous
+	}
+	return 0, previous
+}
+
+// remembered returns the record of seq when it is of r's endpoint and still in the window.
+func (t *txn) remembered(seq uint64, r *request) *seenRecord {
+	if seq == 0 {
+		return nil
+	}
+	key := t.key(seq)
+	value := t.seen.Get(key)
+	if value == nil {
+		return nil
+	}
+	seen, err := parseSeen(value, key)
+	if err != nil || seen.endpoint != r.event.Endpoint || t.now.Sub(seen.receivedAt) > t.q.opts.Window {
+		return nil
+	}
+	return seen
+}
+
+// cannotJudge reports whether r may be a body that the memory was forced to forget.
+func (t *txn) cannotJudge(r *request) bool {
+	horizon, ok := t.horizons[r.event.Endpoint]
+	if !ok {
+		horizon, ok = t.q.horizons[r.event.Endpoint]
+	}
+	if !ok || t.now.Sub(horizon) > t.q.opts.Window {
+		return false
+	}
+	sent, ok := sentAt(r.event)
+	return !ok || !sent.After(horizon)
+}
+
+// accept gives r's event its sequence and stores it.
+func (t *txn) accept(r *request, previous uint64) error {
+	if err := t.makeRoom(int64(len(r.value))); err != nil {
+		return err
+	}
+	seq := t.counts.lastSeq + 1
+	key := t.key(seq)
+	sealWith(r.value, r.own, key)
+	if err := t.events.Put(key, r.value); err != nil {
+		return err
+	}
+	if err := t.remember(r, key, previous); err != nil {
+		return err
+	}
+	t.counts.lastSeq = seq
+	t.counts.events++
+	t.counts.bytes += int64(len(r.value))
+	t.bodies[r.digestKey] = seq
+	if r.deliveryKey != 0 {
+		t.deliveries[r.deliveryKey] = seq
+	}
+	t.accepted = append(t.accepted, r)
+	r.receipt.Seq = seq
+	t.written = true
+	return nil
+}
+
+func (t *txn) remember(r *request, key []byte, previous uint64) error {
+	seen := seenRecord{
+		receivedAt: r.event.ReceivedAt, digest: r.digest, previous: previous,
+		endpoint: r.event.Endpoint, deliveryID: r.event.DeliveryID, signalID: signalID(r.event),
+	}
+	if seen.receivedAt.IsZero() {
+		seen.receivedAt = t.now
+	}
+	seen.sentAt, _ = sentAt(r.event)
+	value := seen.encode(t.q.scratch.reserve(128+len(seen.endpoint)+len(seen.deliveryID)+len(seen.signalID)), key)
+	t.q.scratch.slab = t.q.scratch.slab[:len(t.q.scratch.slab)+len(value)]
+	if err := t.seen.Put(key, value); err != nil {
+		return err
+	}
+	t.counts.seen++
+	return nil
+}
+
+// key returns the key of seq in memory that the next call uses again. bbolt copies keys.
+func (t *txn) key(seq uint64) []byte {
+	binary.BigEndian.PutUint64(t.q.scratch.key[:], seq)
+	return t.q.scratch.key[:]
+}
+
+func signalID(e *Event) string {
+	if e.Signal == nil {
+		return ""
+	}
+	return e.Signal.SignalID
+}
+
+func sentAt(e *Event) (time.Time, bool) {
+	if e.Signal == nil {
+		return time.Time{}, false
+	}
+	return e.Signal.SentAt()
+}
+
+// hold puts r's event into the quarantine unless the same body is there already.
+func (t *txn) hold(r *request, reason string) (Receipt, error) {
+	receipt := Receipt{Outcome: Quarantined, Reason: reason}
+	if t.alreadyHeld(r) {
+		return receipt, nil
+	}
+	item := QuarantineItem{Reason: reason, Output: ReceiveQuarantine, At: t.now, Event: *r.event}
+	item.Event.Seq = 0
+	id, err := t.putItem(&item, r.digest, true)
+	if err != nil {
+		return Receipt{}, err
+	}
+	if t.held == nil {
+		t.held = make(map[uint64]uint64)
+	}
+	t.held[r.digestKey] = id
+	return receipt, nil
+}
+
+func (t *txn) alreadyHeld(r *request) bool {
+	id, ok := t.held[r.digestKey]
+	if !ok {
+		id, ok = t.q.quarantined[r.digestKey]
+	}
+	if !ok {
+		return false
+	}
+	key := t.key(id)
+	item, digest, err := parseQuarantine(t.quarantine.Get(key), key)
+	return err == nil && digest == r.digest && item.Event.Endpoint == r.event.Endpoint
+}
+
+// putItem stores a quarantine item within its allowance; bounded false lets it exceed that.
+func (t *txn) putItem(item *QuarantineItem, digest [sha256.Size]byte, bounded bool) (uint64, error) {
+	key := sequenceKey(t.counts.nextItem + 1)
+	value := encodeQuarantine(item, digest, key)
+	if limit := t.q.opts.QuarantineMaxBytes; bounded && t.counts.quarantineBytes+int64(len(value)) > limit {
+		return 0, fmt.Errorf("%w: its quarantine has used up quarantine_max_bytes (%d); re-send or delete what is in it",
+			ErrFull, limit)
+	}
+	if err := t.quarantine.Put(key, value); err != nil {
+		return 0, err
+	}
+	t.counts.nextItem++
+	t.counts.quarantine++
+	t.counts.quarantineBytes += int64(len(value))
+	t.written = true
+	return t.counts.nextItem, nil
+}
+
+// removeItem deletes a quarantine item.
+func (t *txn) removeItem(id uint64) error {
+	key := sequenceKey(id)
+	value := t.quarantine.Get(key)
+	if value == nil {
+		return fmt.Errorf("no item %d in the quarantine", id)
+	}
+	size := int64(len(value))
+	item, digest, err := parseQuarantine(value, key)
+	if err := t.quarantine.Delete(key); err != nil {
+		return err
+	}
+	t.counts.quarantine--
+	t.counts.quarantineBytes -= size
+	t.written = true
+	if err == nil && digest != zeroDigest {
+		digestKey := t.q.keys.digest(item.Event.Endpoint, digest[:])
+		t.afterCommit = append(t.afterCommit, func() {
+			if t.q.quarantined[digestKey] == id {
+				delete(t.q.quarantined, digestKey)
+			}
+		})
+	}
+	return nil
+}
