@@ -1,22 +1,20 @@
+// Package testcert writes the usual certificates of one test into files.
 package testcert
 
 import (
 	"os"
 	"path/filepath"
+	"testing"
 	"time"
-)
 
-// TB is what is needed of testing.TB, which must not get into the product through the demonstration.
-type TB interface {
-	Helper()
-	Fatalf(format string, args ...any)
-}
+	"github.com/linuxguard/linuxguard-bridge/bridge/throwaway"
+)
 
 // Set is the usual material of one test as files: an authority, one server and one client certificate of it.
 type Set struct {
-	Authority *Authority
-	Server    Pair
-	Client    Pair
+	Authority *throwaway.Authority
+	Server    throwaway.Pair
+	Client    throwaway.Pair
 
 	CAFile                string
 	ServerCert, ServerKey string
@@ -25,7 +23,7 @@ type Set struct {
 
 // NewSet writes ca.pem, server.pem, server.key, client.pem and client.key into dir. The server's certificate is good
 // for localhost, 127.0.0.1 and hosts; the client's name is "client".
-func NewSet(t TB, dir string, hosts ...string) *Set {
+func NewSet(t testing.TB, dir string, hosts ...string) *Set {
 	t.Helper()
 	set, err := newSet(dir, append([]string{"localhost", "127.0.0.1"}, hosts...))
 	if err != nil {
@@ -36,7 +34,7 @@ func NewSet(t TB, dir string, hosts ...string) *Set {
 
 func newSet(dir string, hosts []string) (*Set, error) {
 	now := time.Now()
-	authority, err := NewAuthority(now)
+	authority, err := throwaway.NewAuthority(now)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,6 @@
-// Package testcert makes throw-away certificates for tests and for the demonstration: one authority, and as many
-// server and client certificates of it as are wanted. Keys are P-256, certificates are valid for a day around now.
-package testcert
+// Package throwaway makes certificates for a day, for the demonstration and for tests: one authority, and as many
+// server and client certificates of it as are wanted. Keys are P-256. Nothing in the daemon uses it.
+package throwaway
 
 import (
 	"crypto/ecdsa"

@@ -1,0 +1,40 @@
+package bridgetest
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/repo"
+)
+
+// Binary builds linuxguard-bridge into the repository's cache and returns its path.
+func Binary(t testing.TB) string {
+	t.Helper()
+	if given := os.Getenv("LINUXGUARD_BINARY"); given != "" {
+		return given
+	}
+	binary, err := buildBinary(t.Context())
+	if err != nil {
+		t.Fatalf("build linuxguard-bridge: %v", err)
+	}
+	return binary
+}
+
+func buildBinary(ctx context.Context) (string, error) {
+	root, err := repo.Root()
+	if err != nil {
+		return "", err
+	}
+	cache, err := repo.Cache("e2e")
+	if err != nil {
+		return "", err
+	}
+	name, flags := "linuxguard-bridge", []string{"-trimpath"}
+	if raceDetector {
+		name, flags = name+"-race", append(flags, "-race")
+	}
+	binary := filepath.Join(cache, name)
+	return binary, repo.Build(ctx, root, "./cmd/linuxguard-bridge", binary, flags...)
+}

@@ -1,0 +1,85 @@
+package bridgetest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
+)
+
+const controlTimeout = 5 * time.Second
+
+// TryStatus asks the control socket for the daemon's status.
+func (b *Bridge) TryStatus(ctx context.Context) (admin.Status, error) {
+	var status admin.Status
+	return status, b.control(ctx, "/v1/status", &status)
+}
+
+// Status is TryStatus, or a failed test.
+func (b *Bridge) Status() admin.Status {
+	b.t.Helper()
+	status, err := b.TryStatus(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return status
+}
+
+// Trace asks the control socket what became of a delivery or signal ID.
+func (b *Bridge) Trace(id string) admin.Trace {
+	b.t.Helper()
+	var trace admin.Trace
+	if err := b.control(b.t.Context(), "/v1/trace?id="+url.QueryEscape(id), &trace); err != nil {
+		b.t.Fatal(err)
+	}
+	return trace
+}
+
+// Quarantine asks the control socket for the first page of the quarantine.
+func (b *Bridge) Quarantine() []admin.QuarantineItem {
+	b.t.Helper()
+	var list admin.QuarantineList
+	if err := b.control(b.t.Context(), "/v1/quarantine", &list); err != nil {
+		b.t.Fatal(err)
+	}
+	return list.Items
+}
+
+// Reconcile asks the control socket for every output's account.
+func (b *Bridge) Reconcile() []admin.Reconciliation {
+	b.t.Helper()
+	var all []admin.Reconciliation
+	if err := b.control(b.t.Context(), "/v1/reconcile", &all); err != nil {
+		b.t.Fatal(err)
+	}
+	return all
+}
+
+// control asks without the product's own client, so that the two can't share a mistake.
+func (b *Bridge) control(ctx context.Context, path string, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, controlTimeout)
+	defer cancel()
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", b.Socket)
+	}}
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://control"+path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return fmt.Errorf("ask the control socket for %s: %w", path, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // read only
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the control socket answers %s to %s", resp.Status, path)
+	}
+	return json.NewDecoder(resp.Body).Decode(answer)
+}
