@@ -1,0 +1,59 @@
+package webhook
+
+import (
+	"context"
+	"log"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Lines of net/http itself are logged up to this rate: anybody can cause them.
+const (
+	httpLogBurst = 20
+	httpLogEvery = 10 * time.Second
+)
+
+// errorLog passes net/http's own lines on: failed handshakes at info, the rest (panics, accept errors) at error.
+type errorLog struct {
+	log     *slog.Logger
+	metrics *serverMetrics
+	now     func() time.Time
+
+	mu         sync.Mutex
+	lines      bucket
+	suppressed int
+}
+
+func newErrorLog(to *slog.Logger, metrics *serverMetrics, now func() time.Time) *log.Logger {
+	return log.New(&errorLog{log: to, metrics: metrics, now: now}, "", 0)
+}
+
+// Write implements io.Writer: one call is one line.
+func (l *errorLog) Write(line []byte) (int, error) {
+	text := strings.TrimSpace(string(line))
+	handshake := strings.HasPrefix(text, "http: TLS handshake error")
+	if handshake {
+		l.metrics.handshakeErrors.Add(1)
+	}
+	if suppressed, ok := l.mayLog(); ok {
+		level := slog.LevelError
+		if handshake {
+			level = slog.LevelInfo
+		}
+		l.log.Log(context.Background(), level, "http server", "detail", text, "not_logged", suppressed)
+	}
+	return len(line), nil
+}
+
+func (l *errorLog) mayLog() (suppressed int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.lines.take(l.now(), httpLogBurst, httpLogEvery) {
+		l.suppressed++
+		return 0, false
+	}
+	suppressed, l.suppressed = l.suppressed, 0
+	return suppressed, true
+}

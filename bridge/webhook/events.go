@@ -1,0 +1,71 @@
+package webhook
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+)
+
+// logEvent writes one line about a verified delivery. Nothing of the payload but its signal_id is in it.
+func (h *Handler) logEvent(level slog.Level, message string, e *queue.Event, receipt queue.Receipt) {
+	ctx := context.Background()
+	if !h.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := eventAttrs(e)
+	if receipt.Seq != 0 {
+		attrs = append(attrs, slog.Uint64("bridge_seq", receipt.Seq))
+	}
+	if receipt.Reason != "" {
+		attrs = append(attrs, slog.String("reason", receipt.Reason))
+	}
+	h.log.LogAttrs(ctx, level, message, attrs...)
+}
+
+func eventAttrs(e *queue.Event) []slog.Attr {
+	attrs := []slog.Attr{
+		slog.String("endpoint", e.Endpoint),
+		slog.String("delivery_id", e.DeliveryID),
+		slog.String("secret", e.SecretName),
+		slog.String("client", e.ClientAddr),
+	}
+	if e.Signal != nil {
+		attrs = append(attrs, slog.String("signal_id", e.Signal.SignalID))
+	}
+	return attrs
+}
+
+// trouble folds the errors of the queue: one line when the text changes, one when it is over.
+type trouble struct {
+	active atomic.Bool
+	mu     sync.Mutex
+	last   string
+}
+
+func (t *trouble) report(log *slog.Logger, e *queue.Event, err error) {
+	t.mu.Lock()
+	changed := t.last != err.Error()
+	t.last = err.Error()
+	t.active.Store(true)
+	t.mu.Unlock()
+	if changed {
+		log.Error("deliveries are answered 503: they can't be made durable", "error", err, "endpoint", e.Endpoint, "delivery_id", e.DeliveryID)
+	}
+}
+
+func (t *trouble) over(log *slog.Logger) {
+	if !t.active.Load() {
+		return
+	}
+	t.mu.Lock()
+	was := t.last
+	t.last = ""
+	t.active.Store(false)
+	t.mu.Unlock()
+	if was != "" {
+		log.Info("deliveries are made durable again")
+	}
+}

@@ -1,0 +1,351 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
+)
+
+// Handler answers LinuxGuard's webhooks. It is an http.Handler of its own: Server adds the listeners, TLS and the
+// limits on connections. The time for a request's body is the server's ReadTimeout; its expiry is answered 408.
+type Handler struct {
+	queue   queue.Appender
+	log     *slog.Logger
+	now     func() time.Time
+	answers *answers
+
+	mu        sync.Mutex // orders reloads
+	state     atomic.Pointer[state]
+	exchanges sync.Pool
+
+	visitors *visitors
+	refusals *refusals
+	bodies   budget
+	stray    tally // requests whose path is no endpoint's
+	trouble  trouble
+	metrics  handlerMetrics
+}
+
+// state is the immutable part, replaced as a whole by Reload.
+type state struct {
+	endpoints  []*endpoint // in the order of Options
+	byPath     map[string]*endpoint
+	keep       []string
+	trusted    []netip.Prefix
+	allow      []netip.Prefix
+	maxBody    int64
+	bodyBudget int64
+
+	appendTimeout time.Duration
+	failureBurst  int
+	failureEvery  time.Duration
+}
+
+// endpoint is one Endpoint, ready for use.
+type endpoint struct {
+	path      string
+	name      string
+	keys      []*key
+	required  []requirement
+	tenants   map[string]bool // nil: any
+	maxAge    time.Duration
+	clockSkew time.Duration
+	tally     *tally // outlives a reload
+}
+
+// NewHandler returns a Handler, or every error of opts at once.
+func NewHandler(opts Options) (*Handler, error) {
+	opts.setDefaults()
+	h := &Handler{
+		queue: opts.Queue, log: opts.Log, now: opts.Now, answers: newAnswers(),
+		visitors: newVisitors(), refusals: newRefusals(), metrics: newHandlerMetrics(),
+	}
+	h.exchanges.New = func() any { return &exchange{h: h} }
+	if err := h.Reload(opts); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// Prepare checks opts and returns the function that puts them into effect at once for all requests that begin
+// afterwards. Counters of endpoints and secrets that keep their names go on. Queue, Log and Now stay as they were.
+func (h *Handler) Prepare(opts Options) (apply func(), err error) {
+	opts.Queue, opts.Log, opts.Now = h.queue, h.log, h.now
+	opts.setDefaults()
+	if err := opts.check(); err != nil {
+		return nil, err
+	}
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.state.Store(newState(&opts, h.state.Load()))
+		for _, warning := range Warnings(opts.Endpoints) {
+			h.log.Warn("unwise configuration", "problem", warning)
+		}
+	}, nil
+}
+
+// Reload is Prepare and its function. After an error everything is as before.
+func (h *Handler) Reload(opts Options) error {
+	apply, err := h.Prepare(opts)
+	if err != nil {
+		return err
+	}
+	apply()
+	return nil
+}
+
+func newState(opts *Options, before *state) *state {
+	s := &state{
+		byPath: map[string]*endpoint{}, keep: canonical(opts.KeepHeaders),
+		trusted: opts.TrustedProxies, allow: opts.Allow,
+		maxBody: opts.MaxBodyBytes, bodyBudget: max(minBudget, 4*opts.MaxBodyBytes),
+		appendTimeout: opts.AppendTimeout, failureBurst: opts.FailureBurst, failureEvery: opts.FailureEvery,
+	}
+	for i := range opts.Endpoints {
+		ep := newEndpoint(&opts.Endpoints[i], before)
+		s.endpoints = append(s.endpoints, ep)
+		s.byPath[opts.Endpoints[i].Path] = ep
+	}
+	return s
+}
+
+func newEndpoint(o *Endpoint, before *state) *endpoint {
+	ep := &endpoint{name: o.Name, path: o.Path, required: newRequirements(o.RequiredHeaders), maxAge: o.MaxAge, clockSkew: o.ClockSkew}
+	ep.tally = before.tallyOf(o.Name)
+	for _, name := range o.Tenants {
+		if ep.tenants == nil {
+			ep.tenants = map[string]bool{}
+		}
+		ep.tenants[name] = true
+	}
+	for _, s := range o.Secrets {
+		ep.keys = append(ep.keys, newKey(s.Name, s.Value, ep.tally.usageOf(s.Name)))
+	}
+	return ep
+}
+
+func (s *state) tallyOf(name string) *tally {
+	if s != nil {
+		for _, ep := range s.endpoints {
+			if ep.name == name {
+				return ep.tally
+			}
+		}
+	}
+	return newTally()
+}
+
+// exchange is the working memory of one request, pooled.
+type exchange struct {
+	h     *Handler
+	state *state
+	conn  *conn // nil without Server
+	ep    *endpoint
+	now   time.Time
+	from  client
+
+	buf                  []byte
+	fromConn, fromShared int64 // of the budgets, for buf
+	claimed, sum         digest
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x, ok := h.exchanges.Get().(*exchange)
+	if !ok {
+		return // never: the pool holds nothing else
+	}
+	x.state, x.now, x.conn, x.ep = h.state.Load(), h.now(), connOf(r.Context()), nil
+	x.from = clientOf(r, x.conn.peerOr(r.RemoteAddr), x.state.trusted)
+	x.serve(w, r)
+	x.conn, x.ep = nil, nil
+	h.exchanges.Put(x)
+}
+
+func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
+	v, ok := x.admit(r)
+	if !ok {
+		x.refuse(w, r, v)
+		return
+	}
+	v, ok = x.readBody(r)
+	x.conn.enter() // from here on the connection is not closed in favour of others
+	defer x.conn.leave()
+	var verified *key
+	if ok {
+		if verified = x.verify(r); verified == nil {
+			v = x.failed()
+		}
+	}
+	if verified == nil {
+		x.release()
+		x.refuse(w, r, v)
+		return
+	}
+	x.accept(w, r, verified)
+}
+
+// admit makes the checks that need no body, in the order in which they are promised.
+func (x *exchange) admit(r *http.Request) (verdict, bool) {
+	x.ep = x.state.byPath[r.URL.Path]
+	switch {
+	case x.ep == nil:
+		return notFound, false
+	case r.Method != http.MethodPost:
+		return methodNotAllowed, false
+	case len(x.state.allow) > 0 && !contains(x.state.allow, x.from.addr):
+		return forbiddenAddress, false
+	case !fulfilled(x.ep.required, r):
+		return forbiddenHeader, false
+	case !isPlainJSON(r.Header):
+		return unsupportedMedia, false
+	}
+	return accepted, true
+}
+
+// isPlainJSON reports whether the body is said to be JSON without any content encoding.
+func isPlainJSON(header http.Header) bool {
+	types := header["Content-Type"]
+	if len(types) != 1 || len(header["Content-Encoding"]) > 0 {
+		return false
+	}
+	if types[0] == "application/json" {
+		return true
+	}
+	media, _, _ := strings.Cut(types[0], ";")
+	return strings.EqualFold(strings.TrimSpace(media), "application/json")
+}
+
+func (x *exchange) verify(r *http.Request) *key {
+	wellFormed := parseSignature(r.Header, &x.claimed)
+	return verify(x.ep.keys, x.buf, &x.claimed, &x.sum, wellFormed)
+}
+
+// failed is the verdict on a request that did not verify: 429 takes the place of 401 for an address that goes on.
+func (x *exchange) failed() verdict {
+	if x.h.visitors.mayFail(x.from.group(), x.now, x.state.failureBurst, x.state.failureEvery) {
+		return badSignature
+	}
+	return rateLimited
+}
+
+// accept makes a verified body durable and answers what became of it.
+func (x *exchange) accept(w http.ResponseWriter, r *http.Request, verified *key) {
+	h, ep := x.h, x.ep
+	verified.used.count(x.now)
+	ep.tally.lastVerified.Store(x.now.UnixNano())
+	e := x.event(r, verified)
+	x.release()
+	hold := x.judge(e)
+	ctx, cancel := context.WithTimeout(r.Context(), x.state.appendTimeout)
+	receipt, err := h.queue.Append(ctx, e, hold)
+	cancel()
+	if err != nil {
+		x.notStored(w, r, e, err)
+		return
+	}
+	x.done(w, e, receipt)
+}
+
+// event is what the queue stores: it shares nothing with x.
+func (x *exchange) event(r *http.Request, verified *key) *queue.Event {
+	body := make([]byte, len(x.buf))
+	copy(body, x.buf)
+	e := &queue.Event{
+		ReceivedAt: x.now,
+		Endpoint:   x.ep.name,
+		DeliveryID: deliveryID(r.Header),
+		Signature:  single(r, signatureHeader),
+		SecretName: verified.name,
+		ClientAddr: x.from.text,
+		Body:       body,
+	}
+	for _, name := range x.state.keep {
+		if name == "Host" {
+			e.Header = append(e.Header, queue.Header{Name: name, Value: r.Host})
+			continue
+		}
+		for _, value := range r.Header[name] {
+			e.Header = append(e.Header, queue.Header{Name: name, Value: value})
+		}
+	}
+	return e
+}
+
+// judge decodes e and returns the reason for the quarantine, or "".
+func (x *exchange) judge(e *queue.Event) string {
+	s, err := signal.Decode(e.Body)
+	if err != nil {
+		return signal.ReasonNotJSON
+	}
+	e.Signal = s
+	if problem := s.Problem(); problem != "" {
+		return problem
+	}
+	if x.ep.tenants != nil && !x.ep.tenants[s.TenantID] {
+		return ReasonUnexpectedTenant
+	}
+	return x.ep.freshness(s, x.now)
+}
+
+// freshness judges the signed body's own timestamp: no header is signed.
+func (ep *endpoint) freshness(s *signal.Signal, now time.Time) string {
+	sent, ok := s.SentAt()
+	switch {
+	case !ok:
+		return ReasonNoTimestamp
+	case now.Sub(sent) > ep.maxAge:
+		return ReasonStale
+	case sent.Sub(now) > ep.clockSkew:
+		return ReasonFuture
+	}
+	return ""
+}
+
+// done answers, counts and logs what the queue did.
+func (x *exchange) done(w http.ResponseWriter, e *queue.Event, receipt queue.Receipt) {
+	t := x.ep.tally
+	switch receipt.Outcome {
+	case queue.Accepted:
+		t.count(accepted)
+		t.lastAccepted.Store(x.now.UnixNano())
+		x.h.answers.plain[accepted].write(w)
+	case queue.Duplicate:
+		t.count(duplicate)
+		x.h.answers.plain[duplicate].write(w)
+	default:
+		t.count(quarantined)
+		t.holds.count(receipt.Reason)
+		x.h.answers.forQuarantine(receipt.Reason).write(w)
+	}
+	x.watchClock(e, receipt)
+	x.h.trouble.over(x.h.log)
+	x.h.logReceipt(e, receipt)
+	if receipt.Reused {
+		t.reused.Add(1)
+	}
+}
+
+// notStored answers 503: nothing is known to be durable, so the sender must try again.
+func (x *exchange) notStored(w http.ResponseWriter, r *http.Request, e *queue.Event, err error) {
+	v := unavailable
+	if errors.Is(err, queue.ErrFull) {
+		v = queueFull
+	}
+	x.ep.tally.count(v)
+	x.h.refusals.add(e.DeliveryID, Refusal{At: x.now, Reason: v.String(), Status: v.status(), Endpoint: x.ep.name, Address: x.from.text})
+	x.h.answers.plain[v].write(w)
+	if r.Context().Err() == nil { // a client that has gone is no trouble of ours
+		x.h.trouble.report(x.h.log, e, err)
+	}
+}

@@ -1,0 +1,181 @@
+package webhook
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
+)
+
+// Defaults of Options and Endpoint.
+const (
+	DefaultMaxBodyBytes  = 1 << 20
+	DefaultMaxAge        = 24 * time.Hour
+	DefaultClockSkew     = 5 * time.Minute
+	DefaultAppendTimeout = 10 * time.Second
+	DefaultFailureBurst  = 10
+	DefaultFailureEvery  = 6 * time.Second
+)
+
+// minSecretBytes is the length under which a secret is warned of: 128 bits, the least that RFC 2104 section 3 leaves
+// room for when the secret is random text.
+const minSecretBytes = 16
+
+// Secret is one live secret of an endpoint.
+type Secret struct {
+	Name  string // what logs and metrics call it
+	Value secret.Value
+}
+
+// Endpoint is one path that receives deliveries.
+type Endpoint struct {
+	Name            string
+	Path            string                    // exact, begins with a slash
+	Secrets         []Secret                  // any one that verifies is enough; at least one
+	RequiredHeaders map[string][]secret.Value // name, in any case, to the accepted values
+	Tenants         []string                  // expected tenant_ids; empty: any
+	MaxAge          time.Duration             // of the signed timestamp; 0: DefaultMaxAge
+	ClockSkew       time.Duration             // how far ahead it may be; 0: DefaultClockSkew
+}
+
+// Options configures a Handler. Zero values mean the defaults, but for Endpoints and Queue.
+type Options struct {
+	Endpoints      []Endpoint
+	KeepHeaders    []string       // names of the request headers that some output's match names
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
+	Allow          []netip.Prefix // that may deliver; empty: all
+	MaxBodyBytes   int64          // 0: DefaultMaxBodyBytes
+	AppendTimeout  time.Duration  // the longest wait for durability before 503; 0: DefaultAppendTimeout
+
+	// FailureBurst failed verifications of one address (an IPv6 /64) are answered 401, and then one every
+	// FailureEvery; the others get 429. Negative: no limit.
+	FailureBurst int
+	FailureEvery time.Duration
+
+	// The rest can't be changed by Reload.
+
+	Queue queue.Appender
+	Log   *slog.Logger     // nil: none
+	Now   func() time.Time // nil: time.Now
+}
+
+func (o *Options) setDefaults() {
+	setDefault(&o.MaxBodyBytes, DefaultMaxBodyBytes)
+	setDefault(&o.AppendTimeout, DefaultAppendTimeout)
+	setDefault(&o.FailureBurst, DefaultFailureBurst)
+	setDefault(&o.FailureEvery, DefaultFailureEvery)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.Endpoints = slices.Clone(o.Endpoints)
+	for i := range o.Endpoints {
+		setDefault(&o.Endpoints[i].MaxAge, DefaultMaxAge)
+		setDefault(&o.Endpoints[i].ClockSkew, DefaultClockSkew)
+	}
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// check reports everything in o that can't work.
+func (o *Options) check() error {
+	var errs []error
+	if o.Queue == nil {
+		errs = append(errs, errors.New("no queue"))
+	}
+	if o.MaxBodyBytes < 0 {
+		errs = append(errs, fmt.Errorf("max_body_bytes %d is negative", o.MaxBodyBytes))
+	}
+	names, paths := map[string]bool{}, map[string]string{}
+	for i := range o.Endpoints {
+		ep := &o.Endpoints[i]
+		if names[ep.Name] {
+			errs = append(errs, fmt.Errorf("two endpoints are called %q", ep.Name))
+		}
+		if other, taken := paths[ep.Path]; taken {
+			errs = append(errs, fmt.Errorf("endpoints %q and %q have the same path %s", other, ep.Name, ep.Path))
+		}
+		names[ep.Name], paths[ep.Path] = true, ep.Name
+		errs = append(errs, ep.check())
+	}
+	return errors.Join(errs...)
+}
+
+func (ep *Endpoint) check() error {
+	var errs []error
+	report := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("endpoint %q: "+format, append([]any{ep.Name}, args...)...))
+	}
+	if ep.Name == "" {
+		report("it has no name")
+	}
+	if !strings.HasPrefix(ep.Path, "/") {
+		report("path %q does not begin with a slash", ep.Path)
+	}
+	if len(ep.Secrets) == 0 {
+		report("it has no secret: without one nothing could be verified")
+	}
+	for _, s := range ep.Secrets {
+		if s.Value.IsZero() {
+			report("secret %q is empty", s.Name)
+		}
+	}
+	for name, values := range ep.RequiredHeaders {
+		if len(values) == 0 {
+			report("required header %q has no accepted value", name)
+		}
+		if slices.ContainsFunc(values, secret.Value.IsZero) {
+			report("a value of required header %q is empty", name)
+		}
+	}
+	if ep.MaxAge < 0 || ep.ClockSkew < 0 {
+		report("max_age and clock_skew can't be negative")
+	}
+	return errors.Join(errs...)
+}
+
+// Warnings returns what is allowed and unwise in endpoints: short secrets, and secrets that two endpoints share (a
+// signature made for one would then verify at the other).
+func Warnings(endpoints []Endpoint) []string {
+	var warnings []string
+	type place struct{ endpoint, secret string }
+	seen := map[string]place{}
+	for _, ep := range endpoints {
+		for _, s := range ep.Secrets {
+			clear := s.Value.Reveal()
+			if len(clear) < minSecretBytes {
+				warnings = append(warnings, fmt.Sprintf("endpoint %q: secret %q is shorter than %d bytes", ep.Name, s.Name, minSecretBytes))
+			}
+			if other, ok := seen[clear]; ok && other.endpoint != ep.Name {
+				warnings = append(warnings, fmt.Sprintf("endpoints %q and %q share a secret (%q and %q)",
+					other.endpoint, ep.Name, other.secret, s.Name))
+			}
+			seen[clear] = place{ep.Name, s.Name}
+		}
+	}
+	return warnings
+}
+
+func canonical(names []string) []string {
+	out := make([]string, 0, len(names))
+	for _, name := range names {
+		if name = http.CanonicalHeaderKey(name); !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}

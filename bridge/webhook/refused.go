@@ -1,0 +1,135 @@
+package webhook
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+)
+
+const (
+	maxRefusedIDs  = 4096 // delivery IDs remembered
+	maxRefusedEach = 8    // refusals remembered of each
+	maxDeliveryID  = 128  // bytes
+)
+
+// Refusal is one delivery that was not taken. Its delivery ID is a claim: what was refused was never verified.
+type Refusal struct {
+	At       time.Time
+	Reason   string // as in the metric's outcome label: "signature", "too_large", "full", ...
+	Status   int    // the HTTP status that was answered
+	Endpoint string // empty for a path that is no endpoint's
+	Address  string
+}
+
+// refusals remembers recent refusals by the delivery ID that they claimed. Anybody can fill it with made-up IDs: it
+// helps to find out about a delivery, and proves nothing.
+type refusals struct {
+	mu   sync.Mutex
+	byID *simplelru.LRU[string, []Refusal]
+}
+
+func newRefusals() *refusals {
+	byID, err := simplelru.NewLRU[string, []Refusal](maxRefusedIDs, nil)
+	if err != nil {
+		panic(err) // the size is a positive constant
+	}
+	return &refusals{byID: byID}
+}
+
+func (m *refusals) add(id string, r Refusal) {
+	if id == "" {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known, _ := m.byID.Get(id)
+	if len(known) >= maxRefusedEach {
+		known = slices.Delete(known, 0, 1)
+	}
+	m.byID.Add(id, append(known, r))
+}
+
+// Refused returns the recent refusals of deliveries that claimed this ID, oldest first, as far as they are remembered.
+func (h *Handler) Refused(id string) []Refusal {
+	h.refusals.mu.Lock()
+	defer h.refusals.mu.Unlock()
+	known, _ := h.refusals.byID.Peek(id)
+	return slices.Clone(known)
+}
+
+// deliveryID returns the one LinuxGuard-Delivery header when it can serve as an identifier: up to 128 letters, digits
+// and "-_.:". Anything else is treated as missing; the body's digest identifies such a delivery.
+func deliveryID(header http.Header) string {
+	values := header[deliveryHeader]
+	if len(values) != 1 || len(values[0]) > maxDeliveryID {
+		return ""
+	}
+	for i := range len(values[0]) {
+		if !isIDByte(values[0][i]) {
+			return ""
+		}
+	}
+	return values[0]
+}
+
+func isIDByte(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' ||
+		c == '-' || c == '_' || c == '.' || c == ':'
+}
+
+// refuse answers, counts, remembers and logs a request that was not taken.
+func (x *exchange) refuse(w http.ResponseWriter, r *http.Request, v verdict) {
+	x.h.answers.plain[v].write(w)
+	t, endpoint := &x.h.stray, ""
+	if x.ep != nil {
+		t, endpoint = x.ep.tally, x.ep.name
+	}
+	t.count(v)
+	id := deliveryID(r.Header)
+	x.h.refusals.add(id, Refusal{At: x.now, Reason: v.String(), Status: v.status(), Endpoint: endpoint, Address: x.from.text})
+	if suppressed, ok := x.h.visitors.mayLog(x.from.group(), x.now); ok {
+		x.h.logRefusal(v, x.from.text, endpoint, id, suppressed)
+	}
+}
+
+// logRefusal writes the line that contrib's fail2ban filter matches. Its message has this form for good:
+//
+//	refused ADDRESS: REASON (STATUS)
+//
+// fail2ban sees no more than the message under the journal, hence no constant text here. Neither the message nor an
+// attribute holds anything that a client could use to forge such a line: the address is parsed, the reason and the
+// endpoint are ours, a delivery ID has no spaces.
+func (h *Handler) logRefusal(v verdict, address, endpoint, id string, suppressed int) {
+	attrs := []any{slog.String("client", address), slog.String("reason", v.String()), slog.Int("status", v.status())}
+	if endpoint != "" {
+		attrs = append(attrs, slog.String("endpoint", endpoint))
+	}
+	if id != "" {
+		attrs = append(attrs, slog.String("delivery_id", id))
+	}
+	if suppressed > 0 {
+		attrs = append(attrs, slog.Int("not_logged", suppressed))
+	}
+	h.log.Warn(fmt.Sprintf("refused %s: %s (%d)", address, v, v.status()), attrs...) //nolint:sloglint // see above
+}
+
+// logReceipt writes the line of a verified delivery: debug for what goes its way, warn for what is quarantined.
+func (h *Handler) logReceipt(e *queue.Event, receipt queue.Receipt) {
+	level, message := slog.LevelDebug, "delivery accepted"
+	switch {
+	case receipt.Outcome == queue.Quarantined:
+		level, message = slog.LevelWarn, "delivery quarantined"
+	case receipt.Reused:
+		level, message = slog.LevelWarn, "delivery accepted under a delivery ID that was used for another signal"
+	case receipt.Outcome == queue.Duplicate:
+		message = "delivery is a duplicate"
+	}
+	h.logEvent(level, message, e, receipt)
+}

@@ -1,0 +1,54 @@
+package webhook
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type serverMetrics struct {
+	handshakeErrors atomic.Uint64
+
+	open, limit, refused, evicted, handshakes, notAfter *prometheus.Desc
+}
+
+func newServerMetrics() serverMetrics {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(metricPrefix+name, help, labels, nil)
+	}
+	return serverMetrics{
+		open:       desc("connections", "Open connections."),
+		limit:      desc("connections_limit", "The most connections that may be open at once."),
+		refused:    desc("connections_refused_total", "New connections that were closed at once, by reason.", "reason"),
+		evicted:    desc("connections_evicted_total", "Waiting connections that were closed for new ones at the limit."),
+		handshakes: desc("tls_handshake_errors_total", "TLS handshakes that failed."),
+		notAfter:   desc("certificate_not_after_timestamp_seconds", "End of the certificate in use; 0: there is none yet."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (s *Server) Describe(ch chan<- *prometheus.Desc) {
+	m := &s.metrics
+	for _, desc := range []*prometheus.Desc{m.open, m.limit, m.refused, m.evicted, m.handshakes, m.notAfter} {
+		ch <- desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (s *Server) Collect(ch chan<- prometheus.Metric) {
+	m := &s.metrics
+	ch <- gauge(m.open, float64(s.conns.len()))
+	ch <- gauge(m.limit, float64(s.conns.limit.Load()))
+	ch <- counter(m.refused, s.conns.refused.Load(), "limit")
+	ch <- counter(m.refused, s.conns.foreign.Load(), "plaintext")
+	ch <- counter(m.evicted, s.conns.evicted.Load())
+	ch <- counter(m.handshakes, s.metrics.handshakeErrors.Load())
+	if s.http.TLSConfig == nil {
+		return
+	}
+	end := 0.0
+	if t := s.CertificateNotAfter(); !t.IsZero() {
+		end = float64(t.Unix())
+	}
+	ch <- gauge(m.notAfter, end)
+}

@@ -1,0 +1,154 @@
+package webhook
+
+import (
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// tally counts what became of one endpoint's requests. It outlives reloads that keep the endpoint's name.
+type tally struct {
+	verdicts     [verdicts]atomic.Uint64
+	reused       atomic.Uint64
+	lastVerified atomic.Int64 // Unix nanoseconds; 0: never
+	lastAccepted atomic.Int64
+	holds        reasons
+	clock        clockWatch
+
+	mu   sync.Mutex
+	keys map[string]*usage // by the secret's name
+}
+
+// usage counts what one secret verified.
+type usage struct {
+	matches atomic.Uint64
+	last    atomic.Int64 // Unix nanoseconds; 0: never
+}
+
+func (u *usage) count(now time.Time) {
+	u.matches.Add(1)
+	u.last.Store(now.UnixNano())
+}
+
+func newTally() *tally { return &tally{keys: map[string]*usage{}} }
+
+func (t *tally) count(v verdict) { t.verdicts[v].Add(1) }
+
+// usageOf returns the counter of the secret called name; secrets with the same name share it.
+func (t *tally) usageOf(name string) *usage {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.keys[name] == nil {
+		t.keys[name] = &usage{}
+	}
+	return t.keys[name]
+}
+
+// reasons counts by reason. Reasons come from a fixed set of constants, so it is bounded.
+type reasons struct {
+	mu     sync.Mutex
+	counts map[string]uint64
+}
+
+func (r *reasons) count(reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.counts == nil {
+		r.counts = map[string]uint64{}
+	}
+	r.counts[reason]++
+}
+
+func (r *reasons) snapshot() map[string]uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	counts := make(map[string]uint64, len(r.counts))
+	for reason, n := range r.counts {
+		counts[reason] = n
+	}
+	return counts
+}
+
+// EndpointStatus is what became of one endpoint's requests since the process started.
+type EndpointStatus struct {
+	Name string
+	Path string
+
+	// LastVerified is the time of the last delivery whose signature was right, LastAccepted of the last one that was
+	// new and fresh too; zero: none yet. An attacker who repeats an old delivery moves LastVerified, never LastAccepted.
+	LastVerified, LastAccepted time.Time
+
+	Accepted, Duplicate, Quarantined uint64
+	Unavailable                      uint64            // answered 503
+	Refused                          map[string]uint64 // by reason, those above zero
+	QuarantinedBy                    map[string]uint64 // by reason
+	ReusedIDs                        uint64            // accepted under a delivery ID known with another signal
+	Secrets                          []SecretStatus    // the live ones, in the configuration's order
+	ClockSuspect                     bool              // so many stale or future ones in a row that a clock must be wrong
+}
+
+// SecretStatus is the use of one live secret: a rotation is finished when the old one is no longer matched.
+type SecretStatus struct {
+	Name      string
+	Matches   uint64
+	LastMatch time.Time // zero: never
+}
+
+// EndpointStatus returns a snapshot, in the order of Options.Endpoints.
+func (h *Handler) EndpointStatus() []EndpointStatus {
+	s := h.state.Load()
+	all := make([]EndpointStatus, 0, len(s.endpoints))
+	for _, ep := range s.endpoints {
+		status := ep.tally.status()
+		status.Name, status.Path = ep.name, ep.path
+		for _, k := range ep.keys {
+			status.Secrets = append(status.Secrets, SecretStatus{k.name, k.used.matches.Load(), unixTime(k.used.last.Load())})
+		}
+		all = append(all, status)
+	}
+	return all
+}
+
+// StrayRequests is the number of requests whose path was no endpoint's (404).
+func (h *Handler) StrayRequests() uint64 { return h.stray.verdicts[notFound].Load() }
+
+func (t *tally) status() EndpointStatus {
+	status := EndpointStatus{
+		LastVerified: unixTime(t.lastVerified.Load()),
+		LastAccepted: unixTime(t.lastAccepted.Load()),
+		Accepted:     t.verdicts[accepted].Load(),
+		Duplicate:    t.verdicts[duplicate].Load(),
+		Quarantined:  t.verdicts[quarantined].Load(),
+		Refused:      map[string]uint64{},
+		ReusedIDs:    t.reused.Load(),
+		ClockSuspect: t.clock.suspect(),
+	}
+	status.QuarantinedBy = t.holds.snapshot()
+	for v := range verdicts {
+		n := t.verdicts[v].Load()
+		switch {
+		case v.refusal() && n > 0:
+			status.Refused[v.String()] = n
+		case v == busy || v == queueFull || v == unavailable:
+			status.Unavailable += n
+		}
+	}
+	return status
+}
+
+func unixTime(nanoseconds int64) time.Time {
+	if nanoseconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, nanoseconds)
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
