@@ -89,7 +89,7 @@ func (s *Server) listQuarantine(ctx context.Context, r *http.Request) (any, erro
 	if limit == 0 || limit > maxListed {
 		limit = maxListed
 	}
-	items, err := s.opts.Queue.ListQuarantine(ctx, after, int(limit), true) //nolint:gosec // at most maxListed
+	items, err := s.opts.Queue.ListQuarantine(ctx, after, int(limit), true)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,8 @@ import (
 	"io"
 	"strconv"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 )
 
 //go:embed page.html
@@ -28,15 +30,18 @@ type page struct {
 
 type pageData struct {
 	Status
-	Style  template.CSS
-	Script template.JS
+	Problems []string
+	Style    template.CSS
+	Script   template.JS
 }
 
 func newPage() *page {
 	p := &page{policy: "default-src 'none'; style-src " + digest(pageCSS) + "; script-src " + digest(pageJS) +
-		"; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}
+		"; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}
 	p.tmpl = template.Must(template.New("page").Funcs(template.FuncMap{
-		"count": groupDigits, "size": FormatSize, "time": formatTime, "for": FormatDuration,
+		"count": groupDigits, "size": FormatSize, "time": formatTime, "for": FormatDuration, "ago": ago,
+		"clean": logging.Clean, "grade": grade, "short": func(hash string) string { return hash[:min(len(hash), 12)] },
+		"high": func(n int64) int64 { return n / 10 * 8 },
 	}).Parse(pageHTML))
 	return p
 }
@@ -48,7 +53,7 @@ func digest(text string) string {
 }
 
 func (p *page) render(w io.Writer, st Status) error {
-	return p.tmpl.Execute(w, pageData{Status: st, Style: template.CSS(pageCSS), Script: template.JS(pageJS)}) //nolint:gosec // both are embedded, nothing of a request is in them
+	return p.tmpl.Execute(w, pageData{Status: st, Problems: st.unready(), Style: template.CSS(pageCSS), Script: template.JS(pageJS)}) //nolint:gosec // both are embedded, nothing of a request is in them
 }
 
 func formatTime(t time.Time) string {
@@ -56,6 +61,28 @@ func formatTime(t time.Time) string {
 		return "never"
 	}
 	return t.UTC().Format("2006-01-02 15:04:05Z")
+}
+
+// ago is how long before now t was.
+func ago(now, t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return FormatDuration(now.Sub(t)) + " ago"
+}
+
+// grade is the colour of an output: it works, works with something to look at, or does not.
+func grade(o OutputReport) string {
+	switch {
+	case o.Held, o.State == "down", o.Dropped > 0:
+		return "bad"
+	case len(o.Warnings) > 0, o.Quarantined > 0, o.State == "connecting":
+		return "warn"
+	case o.State == "up":
+		return "good"
+	default:
+		return ""
+	}
 }
 
 // FormatSize writes bytes the way the configuration does: 1536 is "1.5KiB".

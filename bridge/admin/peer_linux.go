@@ -98,8 +98,8 @@ func peerCredentials(c net.Conn) (Peer, error) {
 
 // peerGroups reads SO_PEERGROUPS (Linux 4.13), for which x/sys has no wrapper. Without it there are none.
 func peerGroups(fd uintptr) []uint32 {
-	buf := make([]byte, 4*1024) // 1024 groups; a member of more is refused unless the group is the primary one
-	size := uint32(len(buf))
+	const room = 4 * 1024 // 1024 groups; a member of more is refused unless the group is the primary one
+	buf, size := make([]byte, room), uint32(room)
 	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS,
 		uintptr(unsafe.Pointer(&buf[0])), uintptr(unsafe.Pointer(&size)), 0) //nolint:gosec // getsockopt takes pointers
 	if errno != 0 {

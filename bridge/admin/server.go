@@ -72,7 +72,7 @@ func (s *Server) SetAccess(a Access) { s.access.Store(&a) }
 
 // Serve answers HTTP on l until ctx ends, and closes l. It returns nil after an end in good order.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	return s.serve(ctx, l, &http.Server{Handler: s.reading})
+	return s.serve(ctx, l, s.reading, nil)
 }
 
 // ServeControl answers the control socket l (ListenControl) until ctx ends, and closes l.
@@ -81,16 +81,23 @@ func (s *Server) ServeControl(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		return err
 	}
-	return s.serve(ctx, l, &http.Server{Handler: s.control, ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+	return s.serve(ctx, l, s.control, func(ctx context.Context, c net.Conn) context.Context {
 		return withPeer(ctx, identify(c, owner))
-	}})
+	})
 }
 
-func (s *Server) serve(ctx context.Context, l net.Listener, h *http.Server) error {
-	h.ReadHeaderTimeout, h.ReadTimeout, h.WriteTimeout, h.IdleTimeout = headerTimeout, readTimeout, writeTimeout, idleTimeout
-	h.MaxHeaderBytes = maxHeaderBytes
-	h.ErrorLog = slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelDebug)
-	h.BaseContext = func(net.Listener) context.Context { return ctx }
+func (s *Server) serve(ctx context.Context, l net.Listener, routes http.Handler, identified func(context.Context, net.Conn) context.Context) error {
+	h := &http.Server{
+		Handler:           routes,
+		ConnContext:       identified,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelDebug),
+	}
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)

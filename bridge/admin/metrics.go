@@ -1,0 +1,77 @@
+package admin
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Collector shows the parts of Source's report that no other part counts: build, configuration, readiness and
+// certificates. Register it once.
+type Collector struct {
+	source Source
+
+	build, start, ready, config, loaded, reloadOK, reloadAt, expiry *prometheus.Desc
+}
+
+// NewCollector returns a Collector over source.
+func NewCollector(source Source) *Collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("linuxguard_bridge_"+name, help, labels, nil)
+	}
+	return &Collector{
+		source:   source,
+		build:    desc("build_info", "Always 1; the labels say which build runs.", "version", "goversion"),
+		start:    desc("start_timestamp_seconds", "When the process became this bridge, in seconds since 1970."),
+		ready:    desc("ready", "1 when /readyz answers 200 as far as the bridge itself is concerned, else 0."),
+		config:   desc("config_info", "Always 1; the label is the SHA-256 of the configuration file in force.", "hash"),
+		loaded:   desc("config_loaded_timestamp_seconds", "When the configuration in force was loaded, in seconds since 1970."),
+		reloadOK: desc("config_last_reload_successful", "1 when the last reload succeeded or there was none, else 0."),
+		reloadAt: desc("config_last_reload_timestamp_seconds", "When the last reload was tried, in seconds since 1970; 0 for never."),
+		expiry:   desc("certificate_expiry_timestamp_seconds", "When the certificate ends, in seconds since 1970.", "certificate"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.build, c.start, c.ready, c.config, c.loaded, c.reloadOK, c.reloadAt, c.expiry} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *Collector) Collect(ch chan<- prometheus.Metric) {
+	r := c.source.Report()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	gauge(c.build, 1, r.Version, runtime.Version())
+	gauge(c.start, seconds(r.StartedAt))
+	gauge(c.ready, oneIf(len(r.NotReady)+len(r.Unhealthy) == 0))
+	gauge(c.config, 1, r.Config.Hash)
+	gauge(c.loaded, seconds(r.Config.LoadedAt))
+	gauge(c.reloadOK, oneIf(r.Config.LastReloadError == ""))
+	gauge(c.reloadAt, seconds(r.Config.LastReload))
+	named := map[string]bool{}
+	for _, cert := range r.Certificates {
+		if !named[cert.Name] { // a second one with the name would fail the whole scrape
+			named[cert.Name] = true
+			gauge(c.expiry, seconds(cert.NotAfter), cert.Name)
+		}
+	}
+}
+
+func seconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
+}
+
+func oneIf(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
