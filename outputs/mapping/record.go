@@ -1,0 +1,85 @@
+package mapping
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
+	"github.com/linuxguard/linuxguard-bridge/outputs"
+)
+
+// eventTime is the time that a record goes under: created_at, else the delivery's own, else that of receipt. A time before
+// 1970 is a clock that was never set.
+func eventTime(rec *outputs.Record) time.Time {
+	if t, ok := rec.Signal.Created(); ok && t.Year() >= 1970 {
+		return t
+	}
+	if t, ok := rec.Signal.SentAt(); ok && t.Year() >= 1970 {
+		return t
+	}
+	return rec.ReceivedAt
+}
+
+// message is the text of a record: never empty, because some receivers stumble over a syslog message without MSG.
+func message(rec *outputs.Record) string {
+	s := rec.Signal
+	switch {
+	case s.Description != "":
+		return s.Description
+	case s.SignalType != "":
+		return s.SignalType
+	default:
+		return "signal"
+	}
+}
+
+// A signal can hold an odd field a thousand times over; so many notes are enough.
+const maxNotes = 16
+
+// notes returns the value of bridge_notes. words says that the format's names are words, so that other names change.
+func notes(rec *outputs.Record, words bool) string {
+	s := rec.Signal
+	list := s.Notes
+	if words && len(s.Extra)+len(s.EnvelopeExtra) > 0 {
+		list = renamed(rec, list[:len(list):len(list)])
+	}
+	if more := len(list) - maxNotes; more > 0 {
+		list = append(list[:maxNotes:maxNotes], "and "+strconv.Itoa(more)+" more")
+	}
+	return strings.Join(list, "; ")
+}
+
+// renamed appends a note for every unknown field whose name is no word.
+func renamed(rec *outputs.Record, list []string) []string {
+	fields := unknown{signal: rec.Signal}
+	for f, i := fields.next(); f != nil; f, i = fields.next() {
+		if !isWordName(f) {
+			name := f.Name
+			if len(name) > 64 {
+				name = name[:64] + cutMark
+			}
+			list = append(list, string(appendWordName(nil, f, i))+" is "+strconv.QuoteToASCII(name))
+		}
+	}
+	return list
+}
+
+// unknown walks over the unknown fields of a signal, those of "data" first.
+type unknown struct {
+	signal *signal.Signal
+	i      int
+}
+
+// next returns the next field and its number from 0, or nil.
+func (u *unknown) next() (f *signal.Field, number int) {
+	i, extra := u.i, u.signal.Extra
+	u.i++
+	if i < len(extra) {
+		return &extra[i], i
+	}
+	if envelope := u.signal.EnvelopeExtra; i-len(extra) < len(envelope) {
+		return &envelope[i-len(extra)], i
+	}
+	return nil, i
+}
