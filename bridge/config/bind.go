@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -16,7 +17,8 @@ import (
 //
 // Settings are structs whose fields carry a toml tag. Fields may be strings, bools, integers, floats, slices, maps
 // with string keys, nested and embedded structs, pointers to any of them and encoding.TextUnmarshaler. A
-// time.Duration takes a string with a unit only. An integer whose key ends in _bytes takes a size ("64KiB") too.
+// time.Duration takes a string with a unit only. An integer whose key ends in _bytes takes a size ("64KiB") too. A
+// string or TextUnmarshaler takes a whole number too, as its digits: identifiers may look like numbers.
 type binder struct {
 	// problem is told of every value that doesn't fit and every unknown key.
 	problem func(at keyPath, text, hint string)
@@ -157,6 +159,10 @@ func (b *binder) scalar(at keyPath, value any, dst reflect.Value) {
 			return
 		}
 	case int64:
+		if dst.Kind() == reflect.String {
+			dst.SetString(strconv.FormatInt(v, 10))
+			return
+		}
 		if b.integer(at, v, dst) {
 			return
 		}
@@ -225,6 +231,9 @@ func (b *binder) duration(at keyPath, value any, dst reflect.Value) {
 // text lets the type read the value by itself.
 func (b *binder) text(at keyPath, value any, u encoding.TextUnmarshaler) {
 	text, ok := value.(string)
+	if n, isNumber := value.(int64); isNumber {
+		text, ok = strconv.FormatInt(n, 10), true
+	}
 	if !ok {
 		b.problem(at, "must be a string, not "+describe(value), "")
 		return

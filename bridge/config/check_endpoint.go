@@ -56,7 +56,7 @@ func (l *loader) checkEndpoint(at keyPath, name string, e endpointTable) {
 
 // checkName demands of a table's name what logs, metrics and commands can show without quotes.
 func (l *loader) checkName(at keyPath, name string) {
-	odd := func(r rune) bool { return r > 0x7f || r >= 'A' && r <= 'Z' || !isBareKeyByte(byte(r)) }
+	odd := func(r rune) bool { return r >= 'A' && r <= 'Z' || !isBare(r) }
 	if name == "" || len(name) > maxNameBytes || strings.ContainsFunc(name, odd) {
 		l.errorf(at, "", "a name has 1 to %d of a-z, 0-9, _ and -", maxNameBytes)
 	}
@@ -81,7 +81,7 @@ func (l *loader) checkPath(at keyPath, p string) {
 // isPathRune allows the unreserved characters of RFC 3986 section 2.3 and those sub-delimiters and others of a path
 // (section 3.3) that nobody escapes.
 func isPathRune(r rune) bool {
-	return r < 0x80 && (isBareKeyByte(byte(r)) || strings.ContainsRune("/.~:@!$&'()*+,;=", r))
+	return isBare(r) || strings.ContainsRune("/.~:@!$&'()*+,;=", r)
 }
 
 // checkSharedPaths reports endpoints that a request could not be told apart for.

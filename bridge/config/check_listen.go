@@ -111,8 +111,8 @@ func (l *loader) listen(at keyPath, text string) (address, bool) {
 func (l *loader) prefixes(at keyPath, texts []string) []netip.Prefix {
 	var prefixes []netip.Prefix
 	for i, text := range texts {
-		prefix, err := parsePrefix(text)
-		if err != nil {
+		prefix, ok := parsePrefix(text)
+		if !ok {
 			l.errorf(at.index(i), `for instance "10.0.0.0/8" or "2001:db8::/32"`, "must be a CIDR, not %q", text)
 			continue
 		}
@@ -127,17 +127,15 @@ func (l *loader) prefixes(at keyPath, texts []string) []netip.Prefix {
 	return prefixes
 }
 
-func parsePrefix(text string) (netip.Prefix, error) {
-	if ip, err := netip.ParseAddr(text); err == nil && ip.Zone() == "" {
-		return netip.PrefixFrom(ip.Unmap(), ip.Unmap().BitLen()), nil
+// parsePrefix reads a CIDR or an address. IPv4 in IPv6 form becomes IPv4, as addresses of connections do.
+func parsePrefix(text string) (netip.Prefix, bool) {
+	if ip, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(ip.Unmap(), ip.Unmap().BitLen()), ip.Zone() == ""
 	}
 	prefix, err := netip.ParsePrefix(text)
 	if err != nil || !prefix.Addr().Is4In6() {
-		return prefix, err
+		return prefix, err == nil
 	}
 	const mapped = 96 // ::ffff:0:0/96 holds the IPv4 addresses
-	if prefix.Bits() < mapped {
-		return prefix, fmt.Errorf("a prefix of IPv4 addresses in IPv6 form is at least %d bits long", mapped)
-	}
-	return netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-mapped), nil
+	return netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-mapped), prefix.Bits() >= mapped
 }

@@ -42,7 +42,7 @@ func (l *loader) checkQueue() {
 	if q.Directory == "" {
 		q.Directory = l.directory("STATE_DIRECTORY", defaultStateDirectory)
 	}
-	l.cfg.Queue = Queue{Directory: q.Directory, MaxBytes: q.MaxBytes, QuarantineMaxBytes: q.QuarantineMaxBytes}
+	l.cfg.Queue = Queue(q)
 	within(l, at.key("max_bytes"), q.MaxBytes, minQueueBytes, maxQueueBytes, FormatSize)
 	within(l, at.key("quarantine_max_bytes"), q.QuarantineMaxBytes, minQueueBytes, maxQueueBytes, FormatSize)
 	body := l.file.Server.MaxBodyBytes
@@ -99,16 +99,27 @@ func roughSize(n int64) string {
 // checkDedupe reads [dedupe].
 func (l *loader) checkDedupe() {
 	at, d := path("dedupe"), l.file.Dedupe
-	l.cfg.Dedupe = Dedupe{Capacity: d.Capacity, Window: d.Window}
+	l.cfg.Dedupe = Dedupe(d)
 	within(l, at.key("capacity"), d.Capacity, 1, maxCapacity, formatInt)
 	within(l, at.key("window"), d.Window, time.Second, maxWindow, formatDuration)
 	if d.Capacity > 0 && d.Capacity < lowCapacity {
 		l.warnf(at.key("capacity"), "", "a memory of %d deliveries is soon full, and what it forgets too early can't be told from a replay", d.Capacity)
 	}
 	for _, e := range l.cfg.Endpoints {
-		if needed := e.MaxAge + e.ClockSkew; needed > d.Window {
-			l.errorf(at.key("window"), "", "must be at least %s, the max_age and clock_skew of endpoint %s, or a replay could be taken for new",
-				formatDuration(needed), e.Name)
-		}
+		l.checkWindow(at.key("window"), d.Window, e)
+	}
+}
+
+// checkWindow demands that what freshness admits is still remembered, else a replay could be taken for new.
+func (l *loader) checkWindow(at keyPath, window time.Duration, e Endpoint) {
+	needed := e.MaxAge + e.ClockSkew
+	switch {
+	case needed <= window:
+	case l.isSet(at):
+		l.errorf(at, "a replay could be taken for new", "must be at least %s, the max_age and clock_skew of endpoint %s",
+			formatDuration(needed), e.Name)
+	default:
+		l.errorf(path("endpoint", e.Name, "max_age"), "a replay could be taken for new: set dedupe.window",
+			"max_age and clock_skew are %s together, more than dedupe.window (%s)", formatDuration(needed), formatDuration(window))
 	}
 }

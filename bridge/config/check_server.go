@@ -160,9 +160,8 @@ func isHostName(name string) bool {
 		return false
 	}
 	for label := range strings.SplitSeq(name, ".") {
-		isLetterDigitHyphen := func(r rune) bool { return r < 0x80 && r != '_' && isBareKeyByte(byte(r)) }
 		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
-			strings.ContainsFunc(label, func(r rune) bool { return !isLetterDigitHyphen(r) }) {
+			strings.ContainsFunc(label, func(r rune) bool { return r == '_' || !isBare(r) }) {
 			return false
 		}
 	}

@@ -43,19 +43,15 @@ func (p keyPath) String() string {
 
 // quoteKey writes a key as TOML wants it: bare where that is allowed.
 func quoteKey(key string) string {
-	for i := range len(key) {
-		if !isBareKeyByte(key[i]) {
-			return strconv.QuoteToGraphic(key)
-		}
-	}
-	if key == "" {
-		return `""`
+	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return !isBare(r) }) {
+		return strconv.QuoteToGraphic(key)
 	}
 	return key
 }
 
-func isBareKeyByte(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-'
+// isBare reports whether r may stand in a key without quotes.
+func isBare(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-'
 }
 
 // relative reads a key as an output names it, such as "addresses[1]" or "match.header", and adds it to p.

@@ -88,6 +88,7 @@ type loader struct {
 	cfg    *Config
 	loaded bool // an output's Decode called from now on doesn't add to the report
 
+	broken  map[string]bool // keys whose value could not be read: rules about them would only repeat that
 	secrets map[secret.Ref]resolved
 	listens []listenUse // every address that will be listened on, to find clashes
 }
@@ -117,6 +118,7 @@ func newLoader(name string, opts Options) *loader {
 		file:    newFileTable(),
 		cfg:     &Config{},
 		secrets: map[secret.Ref]resolved{},
+		broken:  map[string]bool{},
 	}
 }
 
@@ -156,9 +158,22 @@ func (l *loader) bind() {
 
 func (l *loader) binder() *binder {
 	return &binder{
-		problem:   func(at keyPath, text, hint string) { l.errorf(at, hint, "%s", text) },
+		problem: func(at keyPath, text, hint string) {
+			l.errorf(at, hint, "%s", text)
+			l.broken[at.String()] = true
+		},
 		elsewhere: tablesOf(),
 	}
+}
+
+// isBroken reports whether the value of p, or of a table around it, could not be read.
+func (l *loader) isBroken(p keyPath) bool {
+	for ; len(p) > 0; p = p[:len(p)-1] {
+		if l.broken[p.String()] {
+			return true
+		}
+	}
+	return false
 }
 
 // check runs every rule and fills l.cfg.
@@ -184,6 +199,9 @@ func (l *loader) warnf(p keyPath, hint, format string, args ...any) {
 }
 
 func (l *loader) add(s Severity, p keyPath, hint, text string) {
+	if l.isBroken(p) {
+		return
+	}
 	l.report.Problems = append(l.report.Problems, l.problem(s, p, hint, text))
 }
 

@@ -158,7 +158,7 @@ func (s *scanner) key() []segment {
 		case '"', '\'':
 			seg.name = s.quoted()
 		default:
-			for s.pos < len(s.src) && isBareKeyByte(s.src[s.pos]) {
+			for s.pos < len(s.src) && isBare(rune(s.src[s.pos])) {
 				s.pos++
 			}
 			seg.name = s.src[seg.offset:s.pos]

@@ -11,22 +11,38 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unique"
+
+	"golang.org/x/sys/unix"
 )
 
 // Value is a secret in clear. It prints itself as [redacted] in every fmt, slog, JSON and TOML form, so that it can
-// be passed around and logged by mistake without leaking.
-type Value struct{ clear string }
+// be passed around and logged by mistake without leaking. Values are equal (==) when their secrets are.
+//
+// The text stands behind a handle because fmt can't call the methods of an unexported field: it shows what is in it,
+// and of a handle that is an address.
+type Value struct{ clear unique.Handle[string] }
 
 const redacted = "[redacted]"
 
 // NewValue wraps clear, for tests and for values that the program makes up itself.
-func NewValue(clear string) Value { return Value{clear} }
+func NewValue(clear string) Value {
+	if clear == "" {
+		return Value{}
+	}
+	return Value{unique.Make(clear)}
+}
 
 // Reveal returns the secret in clear. Every use of it is a place to look at in a review.
-func (v Value) Reveal() string { return v.clear }
+func (v Value) Reveal() string {
+	if v.IsZero() {
+		return ""
+	}
+	return v.clear.Value()
+}
 
 // IsZero reports whether there is no secret at all.
-func (v Value) IsZero() bool { return v.clear == "" }
+func (v Value) IsZero() bool { return v == Value{} }
 
 // String implements fmt.Stringer.
 func (v Value) String() string { return redacted }
@@ -77,13 +93,16 @@ type Resolver struct {
 // NewResolver returns a Resolver that reads the environment through getenv (os.Getenv outside of tests).
 func NewResolver(getenv func(string) string) *Resolver { return &Resolver{getenv: getenv} }
 
-// Resolve returns the value behind ref with one trailing newline (LF or CRLF) stripped. It fails when ref has no
-// known scheme, the source is missing, too large or empty, or when a file: path is readable by other users.
+// errForm says what a reference looks like. It never repeats what stood there instead: that may be the secret itself.
+var errForm = errors.New(`a secret is a reference: "credential:NAME", "file:/path" or "env:NAME"`)
+
+// Resolve returns the value behind ref with one trailing newline (LF or CRLF) stripped. It fails when ref is no
+// reference, the source is missing, no regular file, too large or empty, or when a file: is open to other users.
 func (r *Resolver) Resolve(ref Ref) (Value, error) {
-	scheme, rest, ok := strings.Cut(string(ref), ":")
-	if !ok || rest == "" {
-		return Value{}, errors.New(`a secret is a reference: "credential:NAME", "file:/path" or "env:NAME"`)
+	if !ref.IsValid() {
+		return Value{}, errForm
 	}
+	scheme, rest, _ := strings.Cut(string(ref), ":")
 	var clear string
 	var err error
 	switch scheme {
@@ -91,59 +110,90 @@ func (r *Resolver) Resolve(ref Ref) (Value, error) {
 		clear, err = r.credential(rest)
 	case "file":
 		clear, err = readPrivate(rest)
-	case "env":
-		clear = r.getenv(rest)
 	default:
-		return Value{}, fmt.Errorf(`unknown kind of secret %q: use "credential:NAME", "file:/path" or "env:NAME"`, scheme)
+		clear, err = r.variable(rest)
+	}
+	if err == nil && stripNewline(clear) == "" {
+		err = ErrEmpty
 	}
 	if err != nil {
 		return Value{}, fmt.Errorf("secret %s: %w", ref, err)
 	}
-	clear = strings.TrimSuffix(strings.TrimSuffix(clear, "\n"), "\r")
-	if clear == "" {
-		return Value{}, fmt.Errorf("secret %s: %w", ref, ErrEmpty)
+	return NewValue(stripNewline(clear)), nil
+}
+
+// stripNewline takes off the one line end that editors and echo put behind a secret.
+func stripNewline(text string) string {
+	if stripped, ok := strings.CutSuffix(text, "\r\n"); ok {
+		return stripped
 	}
-	return Value{clear}, nil
+	return strings.TrimSuffix(text, "\n")
+}
+
+func (r *Resolver) variable(name string) (string, error) {
+	value := r.getenv(name)
+	if value == "" {
+		return "", fmt.Errorf("%w: the variable is not set", ErrEmpty)
+	}
+	return value, nil
 }
 
 func (r *Resolver) credential(name string) (string, error) {
+	if name != filepath.Base(name) || name == ".." || name == "." {
+		return "", errors.New("a credential's name holds no slash")
+	}
 	dir := r.getenv("CREDENTIALS_DIRECTORY")
 	if dir == "" {
 		return "", errors.New("$CREDENTIALS_DIRECTORY is not set: credentials come from systemd (LoadCredential= in the unit)")
 	}
-	if name != filepath.Base(name) || name == ".." || name == "." {
-		return "", errors.New("a credential's name holds no slash")
-	}
-	return readBounded(filepath.Join(dir, name))
+	return readFile(filepath.Join(dir, name), func(fs.FileInfo) error { return nil })
 }
 
-// readPrivate refuses a file that other users can read: a secret that everybody can read is none.
+// readPrivate refuses a file that other users can read or write: a secret that everybody can read is none.
 func readPrivate(path string) (string, error) {
 	if !filepath.IsAbs(path) {
 		return "", errors.New("the path must be absolute")
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", err
-	}
-	if info.Mode().Perm()&0o007 != 0 {
-		return "", fmt.Errorf("%w: other users can access it (mode %04o): chmod o= %s", fs.ErrPermission, info.Mode().Perm(), path)
-	}
-	return readBounded(path)
+	return readFile(path, func(info fs.FileInfo) error {
+		if mode := info.Mode().Perm(); mode&0o007 != 0 {
+			return fmt.Errorf("%w: other users can access it (mode %04o): chmod o= %s", fs.ErrPermission, mode, path)
+		}
+		return nil
+	})
 }
 
-func readBounded(path string) (string, error) {
-	f, err := os.Open(path) //nolint:gosec // the operator names the file in the configuration
+// readFile reads a regular file of at most MaxBytes that check accepts. What is checked is the open file, not its
+// name, which could be given to another file in between; opening does not wait for a pipe's other end.
+func readFile(path string, check func(fs.FileInfo) error) (string, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) //nolint:gosec // the operator names the file in the configuration
 	if err != nil {
-		return "", err
+		return "", reason(err)
 	}
 	defer f.Close() //nolint:errcheck // read only
+	info, err := f.Stat()
+	if err != nil {
+		return "", reason(err)
+	}
+	if !info.Mode().IsRegular() {
+		return "", errors.New("not a regular file")
+	}
+	if err := check(info); err != nil {
+		return "", err
+	}
 	b, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
 	if err != nil {
-		return "", err
+		return "", reason(err)
 	}
 	if len(b) > MaxBytes {
 		return "", fmt.Errorf("longer than %d bytes", MaxBytes)
 	}
 	return string(b), nil
+}
+
+// reason is a file error without the operation and the path, which the reference shows already.
+func reason(err error) error {
+	if p := new(fs.PathError); errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }

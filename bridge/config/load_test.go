@@ -1,0 +1,301 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestRules loads every testdata/rules/CASE/config.toml and compares the report with CASE/want.
+func TestRules(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/rules/*/config.toml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(filepath.Dir(file)), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := newWorld(t)
+			cfg, report := w.load(string(text), func(o *Options) { o.Strict = strings.Contains(string(text), "# strict") },
+				func(o *Options) {
+					if strings.Contains(string(text), "# disk full") {
+						o.FreeBytes = func(string) (int64, bool) { return 3 << 29, true }
+					}
+				})
+			var got bytes.Buffer
+			if err := report.WriteText(&got); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, filepath.Join(filepath.Dir(file), "want"), strings.ReplaceAll(got.String(), w.dir, "DIR"))
+			if (cfg == nil) != (report.Err() != nil) {
+				t.Errorf("config %v although the report's error is %v", cfg != nil, report.Err())
+			}
+		})
+	}
+}
+
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s: got\n%swant\n%s", file, got, want)
+	}
+}
+
+// TestEveryRuleIsTested finds the text of every rule in the sources and demands that a golden file shows it, so that
+// no rule can be added, or broken, without a test.
+func TestEveryRuleIsTested(t *testing.T) {
+	t.Parallel()
+	var shown strings.Builder
+	wants, _ := filepath.Glob("testdata/rules/*/want")
+	for _, file := range wants {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown.Write(text)
+	}
+	formats := ruleTexts(t)
+	if len(formats) < 60 {
+		t.Fatalf("found %d rules only: the search is broken", len(formats))
+	}
+	for _, format := range formats {
+		if format == "the settings of an output must be a pointer to a struct" {
+			continue // a mistake in a program, see TestDecodeAfterLoad
+		}
+		pattern := regexp.MustCompile(`%[-+#0-9.]*[a-z]`).ReplaceAllString(regexp.QuoteMeta(format), ".*")
+		if !regexp.MustCompile(pattern).MatchString(shown.String()) {
+			t.Errorf("no case under testdata/rules shows the rule %q", format)
+		}
+	}
+}
+
+// ruleTexts returns the literal texts given to errorf, warnf, problem and the errors made here.
+func ruleTexts(t *testing.T) []string {
+	t.Helper()
+	position := map[string]int{"errorf": 2, "warnf": 2, "problem": 1, "Errorf": 0, "New": 0}
+	files, _ := filepath.Glob("*.go")
+	var formats []string
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(tree, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			fun, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			i, ok := position[fun.Sel.Name]
+			if !ok || i >= len(call.Args) {
+				return true
+			}
+			if literal, ok := call.Args[i].(*ast.BasicLit); ok && literal.Kind == token.STRING {
+				if text, err := strconv.Unquote(literal.Value); err == nil && text != "%s" {
+					formats = append(formats, text)
+				}
+			}
+			return true
+		})
+	}
+	return formats
+}
+
+const smallest = `
+[server]
+tls_cert = "DIR/tls.pem"
+tls_key = "DIR/tls.key"
+[endpoint.linuxguard]
+path = "/webhooks/linuxguard"
+secrets = ["credential:webhook-secret"]
+[output.siem]
+type = "fake"
+`
+
+func mustLoad(t *testing.T, w *world, text string) *Config {
+	t.Helper()
+	cfg, report := w.load(text)
+	if len(report.Problems) > 0 {
+		t.Fatalf("problems: %v", report.Problems)
+	}
+	return cfg
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := mustLoad(t, w, smallest)
+	text := strings.ReplaceAll(dump(t, cfg), w.dir, "DIR")
+	text = regexp.MustCompile(`"Hash": "[0-9a-f]{64}"`).ReplaceAllString(text, `"Hash": "HASH"`)
+	golden(t, "testdata/defaults.json", text)
+}
+
+// dump encodes a Config without the functions in it.
+func dump(t *testing.T, cfg *Config) string {
+	t.Helper()
+	type output struct {
+		Name, Type, StartAt string
+		DropOldest          bool
+		Match               Match
+	}
+	shown := struct {
+		Config
+		Outputs []output
+	}{Config: *cfg}
+	for _, o := range cfg.Outputs {
+		shown.Outputs = append(shown.Outputs, output{o.Name, o.Type, o.StartAt, o.DropOldest, o.Match})
+	}
+	got, err := json.MarshalIndent(shown, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(got) + "\n"
+}
+
+func TestDirectoriesWithoutSystemd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg, report := w.load(strings.ReplaceAll(smallest, "credential:webhook-secret", "file:DIR/secret"), func(o *Options) {
+		o.Getenv = func(string) string { return "" }
+	})
+	if report.Err() != nil {
+		t.Fatal(report.Err())
+	}
+	if cfg.Queue.Directory != "/var/lib/linuxguard-bridge" || cfg.Admin.Socket != "/run/linuxguard-bridge/admin.sock" {
+		t.Errorf("got %q and %q", cfg.Queue.Directory, cfg.Admin.Socket)
+	}
+}
+
+func TestLoadMissingFile(t *testing.T) {
+	t.Parallel()
+	cfg, report := Load("/nonexistent/config.toml", Options{})
+	const want = "/nonexistent/config.toml: error: can't read the configuration file: no such file or directory"
+	if cfg != nil || report.Err() == nil || report.Err().Error() != want {
+		t.Errorf("got %v, want %s", report.Err(), want)
+	}
+}
+
+func TestInvalidErrorCounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, report := w.load("[server]\nlisten = []\nlistn = 5\nplaintext = 7\n")
+	got := report.Err().Error()
+	if !strings.Contains(got, " more, see linuxguard-bridge check") || strings.Contains(got, "\n") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestJSON(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, report := w.load(smallest + "addresses = [\"odd\",\n  \"bad\"]\n")
+	var b bytes.Buffer
+	if err := report.WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "testdata/report.json", b.String())
+	empty := &Report{File: "x"}
+	b.Reset()
+	if err := empty.WriteJSON(&b); err != nil || !strings.Contains(b.String(), `"problems": []`) {
+		t.Errorf("got %s, %v", &b, err)
+	}
+}
+
+// TestDecodeAfterLoad proves that an output can be made again from a loaded file, with the same errors.
+func TestDecodeAfterLoad(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg, _ := w.load(smallest+"addresses = [\"a\", 5]\nodd = true\n", func(o *Options) { o.Construct = nil })
+	var s fakeSettings
+	err := cfg.Outputs[0].Decode(&s)
+	if err == nil || !strings.Contains(err.Error(), "output.siem.odd: unknown key") {
+		t.Errorf("got %v", err)
+	}
+	if want := []string{"a", "5"}; !reflect.DeepEqual(s.Addresses, want) {
+		t.Errorf("got %q, want %q", s.Addresses, want)
+	}
+	if err := cfg.Outputs[0].Decode(s); err == nil {
+		t.Error("a struct that is no pointer was taken")
+	}
+}
+
+func TestFingerprint(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	text := smallest + "addresses = [\"a\"]\ntoken = \"file:DIR/secret\"\nca_file = \"DIR/tls.pem\"\n"
+	print := func(text string) string { return mustLoad(t, w, text).Outputs[0].Fingerprint }
+	first := print(text)
+	if print("# a comment\n"+text) != first {
+		t.Error("a comment changes the fingerprint")
+	}
+	if print(strings.ReplaceAll(text, `["a"]`, `["b"]`)) == first {
+		t.Error("another value keeps the fingerprint")
+	}
+	w.write(t, "secret", "another secret, long enough", 0o600)
+	second := print(text)
+	if second == first {
+		t.Error("another secret keeps the fingerprint")
+	}
+	w.certificate(t, "tls", today(), today().Add(100*24*3600e9))
+	if print(text) == second {
+		t.Error("another file keeps the fingerprint")
+	}
+}
+
+// TestNoSecretIsShown puts a secret in clear where a reference belongs: no report may repeat it.
+func TestNoSecretIsShown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, clear := range []string{"hunter2-in-clear", "hunter2:in-clear", "hunter2:/in-clear", "credential", "env:"} {
+		text := strings.ReplaceAll(smallest, "credential:webhook-secret", clear) +
+			"token = \"" + clear + "\"\n[admin]\npassword = \"" + clear + "\"\n"
+		_, report := w.load(text)
+		if report.Err() == nil {
+			t.Errorf("%q was taken as a reference", clear)
+		}
+		var b bytes.Buffer
+		_ = report.WriteText(&b)
+		_ = report.WriteJSON(&b)
+		if strings.Contains(b.String(), "hunter2") || strings.Contains(b.String(), "in-clear") {
+			t.Errorf("the report shows the secret:\n%s", &b)
+		}
+	}
+}
+
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	golden(t, "testdata/keys", strings.Join(Keys(), "\n")+"\n")
+}

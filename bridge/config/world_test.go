@@ -1,0 +1,173 @@
+package config
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
+)
+
+// world is what the files under testdata refer to: certificates and secrets in a folder that they call DIR, an
+// environment and a clock.
+type world struct{ dir string }
+
+// today is the clock of the tests.
+func today() time.Time { return time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC) }
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{dir: t.TempDir()}
+	const day = 24 * time.Hour
+	w.certificate(t, "tls", today().Add(-day), today().Add(90*day))
+	w.certificate(t, "expired", today().Add(-90*day), today().Add(-day))
+	w.certificate(t, "soon", today().Add(-80*day), today().Add(10*day))
+	w.certificate(t, "future", today().Add(day), today().Add(90*day))
+	w.certificate(t, "open", today().Add(-day), today().Add(90*day))
+	w.mode(t, "open.key", 0o644)
+	w.write(t, "text.pem", "no certificate in here", 0o600)
+	w.write(t, "secret", "0123456789abcdef0123456789abcdef\n", 0o600)
+	w.write(t, "same/secret", "another secret under the same name", 0o600)
+	w.write(t, "copy", "0123456789abcdef0123456789abcdef", 0o600)
+	w.write(t, "readable", "0123456789abcdef0123456789abcdef", 0o644)
+	w.write(t, "empty", "\n", 0o600)
+	w.write(t, "short", "hunter2", 0o600)
+	w.write(t, "header", "Bearer 0123456789", 0o600)
+	w.write(t, "multiline", "first line\nsecond line", 0o600)
+	w.write(t, "credentials/webhook-secret", "fedcba9876543210fedcba9876543210", 0o600)
+	w.write(t, "public/x", "", 0o600)
+	w.mode(t, "public", 0o755)
+	return w
+}
+
+func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
+
+func (w *world) write(t *testing.T, name, content string, mode os.FileMode) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(w.path(name)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(w.path(name), []byte(content), mode); err != nil {
+		t.Fatal(err)
+	}
+	w.mode(t, name, mode)
+}
+
+// mode sets a mode whatever the umask is.
+func (w *world) mode(t *testing.T, name string, mode os.FileMode) {
+	t.Helper()
+	if err := os.Chmod(w.path(name), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) certificate(t *testing.T, name string, from, to time.Time) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{"hooks.example.com"},
+		NotBefore: from, NotAfter: to,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(t, name+".pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})), 0o644)
+	w.write(t, name+".key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), 0o600)
+}
+
+func (w *world) getenv(name string) string {
+	return map[string]string{
+		"CREDENTIALS_DIRECTORY": w.path("credentials"),
+		"STATE_DIRECTORY":       w.path("state"),
+		"RUNTIME_DIRECTORY":     w.path("run") + ":" + w.path("run/second"),
+		"WEBHOOK_SECRET":        "secret from the environment",
+		"HEADER":                "Bearer abc",
+		"BLANKS":                " Bearer abc ",
+	}[name]
+}
+
+func (w *world) options() Options {
+	return Options{
+		Getenv: w.getenv, Now: today, Construct: constructFake,
+		FreeBytes: func(string) (int64, bool) { return 1 << 40, true },
+	}
+}
+
+// load checks text, in which DIR stands for the world's folder.
+func (w *world) load(text string, change ...func(*Options)) (*Config, *Report) {
+	opts := w.options()
+	for _, f := range change {
+		f(&opts)
+	}
+	return LoadBytes("config.toml", []byte(strings.ReplaceAll(text, "DIR", w.dir)), opts)
+}
+
+// fakeSettings are those of the one kind of output that the tests know.
+type fakeSettings struct {
+	Addresses []string         `toml:"addresses"`
+	Token     secret.Ref       `toml:"token"`
+	BatchMax  int              `toml:"batch_max_bytes"`
+	Linger    time.Duration    `toml:"linger"`
+	Ratio     float64          `toml:"ratio"`
+	Count     uint8            `toml:"count"`
+	Rules     []fakeRule       `toml:"rules"`
+	Until     optionalDuration `toml:"until"`
+	fakeTLS
+}
+
+type fakeRule struct {
+	Index string `toml:"index"`
+}
+
+type fakeTLS struct {
+	CAFile string `toml:"ca_file"`
+}
+
+// fakeKeyError is like outputs.KeyError.
+type fakeKeyError struct {
+	key string
+	err error
+}
+
+func (e *fakeKeyError) Error() string     { return e.key + ": " + e.err.Error() }
+func (e *fakeKeyError) Unwrap() error     { return e.err }
+func (e *fakeKeyError) ConfigKey() string { return e.key }
+
+// constructFake is a constructor with every way of complaining.
+func constructFake(o *Output) ([]OutputWarning, error) {
+	if o.Type != "fake" {
+		return nil, &fakeKeyError{"type", errors.New("there is no such kind of output")}
+	}
+	var s fakeSettings
+	errs := []error{o.Decode(&s)}
+	var warnings []OutputWarning
+	for i, a := range s.Addresses {
+		switch a {
+		case "bad":
+			errs = append(errs, &fakeKeyError{"addresses[" + string(rune('0'+i)) + "]", errors.New("is a bad address")})
+		case "plain":
+			errs = append(errs, errors.New("a complaint without a key"))
+		case "odd":
+			warnings = append(warnings, OutputWarning{"addresses", "is an odd address"})
+		}
+	}
+	return warnings, errors.Join(errs...)
+}
