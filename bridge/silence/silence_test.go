@@ -1,0 +1,192 @@
+package silence
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
+)
+
+// world is what a Monitor looks at, changed by the test.
+type world struct {
+	mu     sync.Mutex
+	heard  map[string]time.Time
+	events []Alarm
+	refuse error
+	log    lockedBuffer
+}
+
+// lockedBuffer is read by the test while the Monitor writes.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (w *world) hear(endpoint string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.heard[endpoint] = time.Now()
+}
+
+func start(t *testing.T, endpoints ...Endpoint) (*Monitor, *world) {
+	w := &world{heard: map[string]time.Time{}}
+	m := New(Options{
+		Now: time.Now, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
+		LastHeard: func(name string) time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.heard[name] },
+		Emit: func(_ context.Context, a Alarm) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if w.refuse == nil {
+				w.events = append(w.events, a)
+			}
+			return w.refuse
+		},
+	})
+	m.Set(endpoints)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { m.Run(ctx); close(done) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return m, w
+}
+
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func TestSilenceBeginsAndEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, w := start(t, Endpoint{Name: "main", ExpectEvery: time.Hour, Event: true}, Endpoint{Name: "rare"})
+		pass(59 * time.Minute)
+		if m.Silent("main") || m.Silent("rare") {
+			t.Fatal("silent before the hour is over")
+		}
+		w.hear("main")
+		pass(59 * time.Minute)
+		if m.Silent("main") {
+			t.Fatal("silent although it was heard less than an hour ago")
+		}
+		pass(2 * time.Minute)
+		if !m.Silent("main") || m.Silent("rare") {
+			t.Fatal("main is not silent, or rare, which expects nothing, is")
+		}
+		pass(5 * time.Hour)
+		if len(w.events) != 1 || w.events[0].Endpoint != "main" {
+			t.Errorf("%d events, want one an alarm: %v", len(w.events), w.events)
+		}
+		if n := strings.Count(w.log.String(), "event=endpoint_silent"); n != 1 {
+			t.Errorf("%d log lines, want 1", n)
+		}
+		want := `
+# HELP linuxguard_bridge_silence_active 1 while nothing verified came for expect_every, else 0.
+# TYPE linuxguard_bridge_silence_active gauge
+linuxguard_bridge_silence_active{endpoint="main"} 1
+# HELP linuxguard_bridge_silence_alarms_total Times that an endpoint became silent for longer than expect_every.
+# TYPE linuxguard_bridge_silence_alarms_total counter
+linuxguard_bridge_silence_alarms_total{endpoint="main"} 1
+`
+		if err := testutil.CollectAndCompare(m, strings.NewReader(want)); err != nil {
+			t.Error(err)
+		}
+		w.hear("main")
+		pass(2 * time.Second)
+		if m.Silent("main") || !strings.Contains(w.log.String(), "event=endpoint_heard") {
+			t.Error("the alarm did not end")
+		}
+		pass(time.Hour)
+		if len(w.events) != 2 {
+			t.Errorf("%d events after the second silence", len(w.events))
+		}
+	})
+}
+
+func TestTheEventIsTriedUntilItIsQueued(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, w := start(t, Endpoint{Name: "main", ExpectEvery: time.Minute, Event: true})
+		w.mu.Lock()
+		w.refuse = errors.New("the queue is full")
+		w.mu.Unlock()
+		pass(5 * time.Minute)
+		if n := strings.Count(w.log.String(), "the queue is full"); n != 1 || len(w.events) != 0 {
+			t.Errorf("%d lines about it, want 1; %d events, want none", n, len(w.events))
+		}
+		w.mu.Lock()
+		w.refuse = nil
+		w.mu.Unlock()
+		pass(5 * time.Minute)
+		if len(w.events) != 1 {
+			t.Errorf("%d events, want 1", len(w.events))
+		}
+	})
+}
+
+func TestSetKeepsAndForgets(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, w := start(t, Endpoint{Name: "a", ExpectEvery: time.Minute}, Endpoint{Name: "b", ExpectEvery: time.Minute})
+		pass(2 * time.Minute)
+		m.Set([]Endpoint{{Name: "a", ExpectEvery: time.Minute}, {Name: "new", ExpectEvery: time.Minute}})
+		if !m.Silent("a") || m.Silent("b") || m.Silent("new") {
+			t.Error("a reload changed what is silent")
+		}
+		pass(10 * time.Second)
+		if m.Silent("new") {
+			t.Error("an endpoint is silent before it had its time")
+		}
+		if n := strings.Count(w.log.String(), "event=endpoint_silent"); n != 2 {
+			t.Errorf("%d alarms, want those of a and b: %s", n, w.log.String())
+		}
+		if n := testutil.CollectAndCount(m, "linuxguard_bridge_silence_active"); n != 2 {
+			t.Errorf("%d series, want 2: b is gone", n)
+		}
+	})
+}
+
+func TestMetricsLint(t *testing.T) {
+	t.Parallel()
+	problems, err := testutil.CollectAndLint(New(Options{}))
+	if err != nil || len(problems) > 0 {
+		t.Errorf("%v %v", problems, err)
+	}
+}
+
+func TestBodyIsASignal(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	body, err := Alarm{Endpoint: "Main", ExpectEvery: time.Hour, At: at, LastHeard: at.Add(-2 * time.Hour)}.Body("bridge-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := signal.Decode(body)
+	if err != nil || s.Problem() != "" {
+		t.Fatalf("%v, problem %q", err, s.Problem())
+	}
+	if s.SignalID != "bridge-silence-main-1795435200" || s.SignalType != SignalType || s.Severity != signal.High || s.ServerName != "bridge-1" ||
+		s.Description != "No verified webhook at endpoint Main for 1h0m0s (last: 2026-11-23T10:00:00Z)" {
+		t.Errorf("%+v", s)
+	}
+}
