@@ -1,0 +1,104 @@
+package syslog
+
+import (
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/outputs"
+)
+
+// The polling for acknowledgements, which raise no event. A busy line is asked every pollMin, an idle one with
+// something open more and more seldom (a delayed ACK takes up to 40 ms), a line with nothing open never.
+const (
+	pollMin = 2 * time.Millisecond
+	pollMax = 50 * time.Millisecond
+)
+
+// acceptanceGrace is how long a peer gets to refuse this side's certificate. With TLS 1.3 a client is done with the
+// handshake before the server has looked at the client's certificate (RFC 8446 section 4.6.2), so that the first
+// records can be acknowledged by the kernel of a server that is about to refuse them. Nothing is confirmed before the
+// server's first session ticket, or so long without a refusal.
+const acceptanceGrace = time.Second
+
+// keep confirms what the peer's kernel has acknowledged, until the connection ends. It is the only one that calls done.
+func (s *stream) keep() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	polling := false
+	interval := pollMin
+	var progress time.Time // the last time that the peer took anything, or that something was written to an idle line
+	for {
+		select {
+		case <-s.failed:
+			s.end()
+			return
+		case <-s.wake:
+			if polling {
+				continue // the line goes on, and so do the polls
+			}
+			polling, interval, progress = true, pollMin, time.Now()
+		case <-timer.C:
+			open, moved := s.confirm()
+			polling = open > 0
+			switch {
+			case !polling:
+				continue // the next write wakes us
+			case moved:
+				interval, progress = pollMin, time.Now()
+			case time.Since(progress) > s.limit:
+				s.fail(errAckTimeout)
+			default:
+				interval = min(2*interval, pollMax)
+			}
+		}
+		timer.Reset(interval)
+	}
+}
+
+// waiting counts the flights.
+func (s *stream) waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flights.len()
+}
+
+// confirm settles the flights whose last byte is acknowledged. It returns how many remain and whether the peer took
+// anything since the last time.
+func (s *stream) confirm() (open int, moved bool) {
+	h, err := s.meter.health()
+	if err != nil || h.reset || !s.accepted() {
+		return s.waiting(), false // the reader learns of the reset and ends the connection
+	}
+	moved = h.acknowledged > s.acknowledged
+	s.acknowledged = max(s.acknowledged, h.acknowledged)
+	for {
+		s.mu.Lock()
+		open = s.flights.len()
+		if open == 0 || s.flights.front().end > h.acknowledged {
+			s.mu.Unlock()
+			return open, moved
+		}
+		f := s.flights.pop()
+		s.records -= f.n
+		s.proven = true
+		s.mu.Unlock()
+		s.counts.confirmed(outputs.KernelAcknowledged, f.n)
+		f.settle(nil)
+		wakeUp(s.settled)
+	}
+}
+
+// accepted reports whether what the kernel acknowledges may be believed.
+func (s *stream) accepted() bool {
+	if s.trusted == nil {
+		return true
+	}
+	select {
+	case <-s.trusted:
+	default:
+		if time.Now().Before(s.grace) {
+			return false
+		}
+	}
+	s.trusted = nil
+	return true
+}

@@ -1,0 +1,59 @@
+package syslog
+
+import "errors"
+
+// flight is one batch that was handed to a connection and is not confirmed yet.
+type flight struct {
+	end  uint64 // the batch is delivered when so many bytes of the connection are acknowledged
+	n    int    // records
+	done func(error)
+	stop func() bool // unbinds the flight from its Send's context
+}
+
+// unwritten is the end of a flight whose last byte the kernel has not taken.
+const unwritten = ^uint64(0)
+
+// settle tells the worker the batch's fate.
+func (f *flight) settle(err error) {
+	f.stop()
+	f.done(err)
+}
+
+// fifo is a queue that reuses its memory.
+type fifo[T any] struct {
+	items []T
+	head  int
+}
+
+func (q *fifo[T]) len() int { return len(q.items) - q.head }
+
+func (q *fifo[T]) front() *T { return &q.items[q.head] }
+
+func (q *fifo[T]) back() *T { return &q.items[len(q.items)-1] }
+
+func (q *fifo[T]) push(item T) {
+	if q.head > 0 && q.head >= len(q.items)/2 && len(q.items) == cap(q.items) {
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+	q.items = append(q.items, item)
+}
+
+func (q *fifo[T]) pop() T {
+	item := q.items[q.head]
+	var zero T
+	q.items[q.head] = zero
+	q.head++
+	if q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	}
+	return item
+}
+
+// Why a connection ended.
+var (
+	errPeerClosed = errors.New("the peer closed the connection")
+	errClosed     = errors.New("the connection was closed by this side")
+	errAckTimeout = errors.New("no acknowledgement within ack_timeout")
+)

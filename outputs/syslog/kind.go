@@ -1,0 +1,65 @@
+package syslog
+
+import (
+	"context"
+	"errors"
+
+	"github.com/linuxguard/linuxguard-bridge/outputs"
+	"github.com/linuxguard/linuxguard-bridge/outputs/tlsclient"
+)
+
+// Kind returns the kind "syslog" for outputs/all.
+func Kind() outputs.Kind { return outputs.Kind{Name: "syslog", New: New} }
+
+// New implements outputs.Kind's New.
+func New(env outputs.Env, decode func(settings any) error) (outputs.Output, []outputs.Warning, error) {
+	settings := &Settings{}
+	if err := decode(settings); err != nil {
+		return nil, nil, err
+	}
+	addresses, problems, warnings := settings.check(env)
+	encoder, err := newEncoder(env, settings)
+	if err != nil {
+		problems = append(problems, err)
+	}
+	if len(problems) > 0 {
+		return nil, warnings, errors.Join(problems...)
+	}
+	renderer, err := newEncoder(env, settings) // rendering must not use up sequenceIds
+	if err != nil {
+		return nil, warnings, err
+	}
+	return newOutput(env, settings, addresses, encoder, renderer), warnings, nil
+}
+
+func newOutput(env outputs.Env, s *Settings, addresses []address, e, renderer encoder) *Output {
+	o := &Output{env: env, log: env.Log, settings: s, addresses: addresses, renderer: renderer,
+		expiry: tlsclient.NewExpiry(&s.Settings, env.Now), counts: newCounters(env.Name), refusals: newRefusals()}
+	o.encoder = &counting{inner: e, cut: o.counts.cut}
+	o.connector = &connector{settings: s, expiry: o.expiry, now: env.Now}
+	o.status = outputs.Status{State: outputs.StateIdle, Peer: addresses[0].String()}
+	return o
+}
+
+// wrap gives a connection its protocol.
+func (o *Output) wrap(ctx context.Context, d *dialled) (link, error) {
+	switch {
+	case d.addr.relp():
+		return o.openRELP(ctx, d)
+	case d.meter.RemoteAddr().Network() == "udp" || d.meter.RemoteAddr().Network() == "unixgram":
+		return newDatagram(d, o.encoder, o.settings.AckTimeout, o.counts), nil
+	default:
+		return newStream(d, o.framer(d.addr), o.settings.AckTimeout, o.counts), nil
+	}
+}
+
+func (o *Output) framer(a address) framer {
+	framing := o.settings.Framing
+	if framing == "" && a.scheme == "unix" {
+		framing = framingNewline
+	}
+	if framing == framingNewline {
+		return &newlined{o.encoder}
+	}
+	return &octetCounted{encoder: o.encoder}
+}

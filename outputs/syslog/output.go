@@ -1,0 +1,224 @@
+package syslog
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/outputs"
+	"github.com/linuxguard/linuxguard-bridge/outputs/tlsclient"
+)
+
+// Output delivers to one syslog collector, over one connection at a time.
+type Output struct {
+	env       outputs.Env
+	log       *slog.Logger
+	settings  *Settings
+	addresses []address
+	encoder   encoder // for Send
+	renderer  encoder // for Render, with sequenceIds of its own
+	connector *connector
+	expiry    *tlsclient.Expiry
+	counts    *counters
+	refusals  *refusals
+
+	// Send's own.
+	buf       []byte
+	link      link
+	retireAt  time.Time // when link has reached its age; zero: never
+	first     int       // the address to begin with at the next connect
+	lastError string    // logged; empty when something was delivered since
+	lastPeer  string    // logged
+
+	retiring sync.WaitGroup // old links that say goodbye
+
+	mu     sync.Mutex
+	status outputs.Status // what Status returns, but for State's dependence on the link
+	live   link
+}
+
+// link is one connection, or one datagram socket.
+type link interface {
+	// send writes batch. It reports false, without calling done, when the connection had ended before anything of batch
+	// was written; otherwise done is called once. *buf is memory to encode in.
+	send(ctx context.Context, batch []outputs.Record, buf *[]byte, done func(error)) (taken bool)
+	// usable is false when the connection has ended.
+	usable() bool
+	// outcome waits until every batch of an ended connection is settled. It returns why it ended and whether it had delivered
+	// anything.
+	outcome() (err error, proven bool)
+	// shutdown waits for the confirmation of what is in flight, says goodbye as the protocol wants and closes, within
+	// ctx. Everything is settled when it returns.
+	shutdown(ctx context.Context) error
+	// drain waits until nothing is in flight, the connection has ended or ctx has.
+	drain(ctx context.Context)
+	// worn reports that the connection should be replaced like one that has reached its age.
+	worn() bool
+	level() outputs.Level
+}
+
+// Batching implements outputs.Output.
+func (o *Output) Batching() outputs.Batching {
+	b := outputs.Batching{MaxRecords: 512, MaxBytes: 512 << 10, Linger: 5 * time.Millisecond, MaxInFlight: o.settings.MaxInFlight}
+	if o.addresses[0].relp() {
+		// Several batches fit into the window, so that one can be on its way while another is answered.
+		b.MaxInFlight = min(b.MaxInFlight, o.settings.RELPWindow)
+		b.MaxRecords = max(1, min(b.MaxRecords, b.MaxInFlight/4))
+	}
+	b.MaxRecords = min(b.MaxRecords, b.MaxInFlight)
+	return b
+}
+
+// Send implements outputs.Output. It connects when there is no connection, trying every address in order once.
+func (o *Output) Send(ctx context.Context, batch []outputs.Record, done func(error)) {
+	for range 2 { // a connection that turns out to be closed is replaced once
+		l, err := o.connected(ctx)
+		if err != nil {
+			done(err)
+			return
+		}
+		if l.send(ctx, batch, &o.buf, done) {
+			return
+		}
+	}
+	done(&addressError{o.addresses[o.first], errPeerClosed})
+}
+
+// connected returns a usable link.
+func (o *Output) connected(ctx context.Context) (link, error) {
+	if o.link != nil && o.link.usable() && o.aged() {
+		o.replace(ctx)
+	}
+	if o.link != nil && !o.link.usable() {
+		o.bury()
+	}
+	if o.link != nil {
+		return o.link, nil
+	}
+	return o.connect(ctx)
+}
+
+func (o *Output) aged() bool {
+	return o.link.worn() || !o.retireAt.IsZero() && time.Now().After(o.retireAt)
+}
+
+// replace retires a link that has reached its age. What it has in flight is waited for, which keeps the order; its
+// goodbye goes on in the background.
+func (o *Output) replace(ctx context.Context) {
+	old := o.link
+	old.drain(ctx)
+	if !old.usable() {
+		return
+	}
+	o.link, o.first = nil, 0
+	o.setLive(nil)
+	o.counts.connectionReplaced.Inc()
+	o.retiring.Go(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.settings.AckTimeout)
+		defer cancel()
+		_ = old.shutdown(ctx)
+	})
+}
+
+// bury forgets a link that has ended. If it had delivered nothing, the next connect begins with the next address: a
+// collector that accepts connections and takes nothing must not keep the others from being tried.
+func (o *Output) bury() {
+	err, proven := o.link.outcome()
+	o.link = nil
+	o.counts.connectionLost.Inc()
+	if proven {
+		o.first, o.lastError = 0, ""
+	} else {
+		o.first = (o.first + 1) % len(o.addresses)
+	}
+	o.note(err)
+}
+
+// note logs an error when its text changes and shows it in the status until something works.
+func (o *Output) note(err error) {
+	o.setState(outputs.StateDown, "")
+	if text := err.Error(); text != o.lastError {
+		o.lastError = text
+		o.log.Warn("connection failed", "error", text)
+	}
+}
+
+// connect tries all addresses once, in order from o.first.
+func (o *Output) connect(ctx context.Context) (link, error) {
+	var failed allFailed
+	for i := range o.addresses {
+		at := (o.first + i) % len(o.addresses)
+		a := o.addresses[at]
+		o.setState(outputs.StateConnecting, a.String())
+		l, err := o.open(ctx, a)
+		if err == nil {
+			o.first, o.link = at, l
+			o.up(ctx, a, l)
+			return l, nil
+		}
+		o.counts.connectFailed.Inc()
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		failed = append(failed, err)
+	}
+	o.first = 0
+	o.note(failed)
+	return nil, failed.classify()
+}
+
+func (o *Output) up(ctx context.Context, a address, l link) {
+	o.counts.connected.Inc()
+	o.log.Log(ctx, o.newsLevel(a), "connected", "address", a.String(), "delivery", l.level().String())
+	o.setState(outputs.StateUp, a.String())
+	o.setLive(l)
+	o.retireAt = time.Time{}
+	if age := *o.settings.MaxConnectionAge; age > 0 {
+		// Up to a tenth less, so that many bridges don't come back at once.
+		o.retireAt = time.Now().Add(age - time.Duration(rand.Int64N(int64(age)/10+1))) //nolint:gosec // spread, not secrecy
+	}
+}
+
+// newsLevel is that of a line about a connection to a: one that comes back to fail again is no news.
+func (o *Output) newsLevel(a address) slog.Level {
+	known := o.lastPeer == a.String() && o.lastError != ""
+	o.lastPeer = a.String()
+	if known {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// open makes a link of a new connection to a.
+func (o *Output) open(ctx context.Context, a address) (link, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, o.settings.ConnectTimeout,
+		fmt.Errorf("no connection within connect_timeout (%v)", o.settings.ConnectTimeout))
+	defer cancel()
+	d, err := o.connector.dial(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	return o.wrap(ctx, d)
+}
+
+// Close implements outputs.Output.
+func (o *Output) Close(ctx context.Context) error {
+	var err error
+	if o.link != nil {
+		err = o.link.shutdown(ctx)
+		o.link = nil
+	}
+	o.retiring.Wait()
+	o.setLive(nil)
+	o.setState(outputs.StateIdle, "")
+	return err
+}
+
+// Render implements outputs.Renderer.
+func (o *Output) Render(rec outputs.Record) ([]byte, error) {
+	out, _ := o.renderer.Append(nil, &rec)
+	return out, nil
+}

@@ -1,0 +1,248 @@
+package syslog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/outputs"
+)
+
+// stream is one TCP, TLS or unix stream connection. A batch is one write; it counts as delivered when the peer's
+// kernel has acknowledged its last byte.
+//
+//	Send ─▶ encode ─▶ write ─▶ flights ──────────────┐
+//	         keep: every 2..50 ms while any is open  ├▶ done(nil)
+//	               written - SIOCOUTQ >= flight.end ─┘
+//	         read: discards; EOF or an error ends the connection ─▶ keep ─▶ done(error) for the rest, in order
+type stream struct {
+	addr   address
+	conn   net.Conn // *tls.Conn or the meter itself
+	meter  *meter
+	frame  framer
+	limit  time.Duration // ack_timeout
+	counts *counters
+	// trusted is closed when the peer is known to have accepted this side's certificate, nil when that goes without
+	// saying. Nothing is confirmed before (see acceptance).
+	trusted <-chan struct{}
+	grace   time.Time // when trusted counts as given
+
+	acknowledged uint64 // of the peer at the last look; keep's own
+
+	mu      sync.Mutex
+	flights fifo[flight]
+	records int   // in flights
+	err     error // why the connection ended, first cause
+	proven  bool  // something was confirmed
+
+	failed   chan struct{} // closed with err set
+	wake     chan struct{} // a flight was written
+	settled  chan struct{} // flights were confirmed
+	readDone chan struct{}
+	dead     chan struct{} // all flights are settled and both goroutines are at their end
+}
+
+func newStream(c *dialled, frame framer, limit time.Duration, counts *counters) *stream {
+	s := &stream{
+		addr: c.addr, conn: c.conn, meter: c.meter, frame: frame, limit: limit, counts: counts,
+		trusted: c.trusted, grace: c.at.Add(acceptanceGrace),
+		failed: make(chan struct{}), wake: make(chan struct{}, 1), settled: make(chan struct{}, 1),
+		readDone: make(chan struct{}), dead: make(chan struct{}),
+	}
+	go s.read()
+	go s.keep()
+	return s
+}
+
+// send encodes batch into buf and writes it. It reports false when the connection had ended before anything of batch was
+// written: the batch is then not taken. Otherwise done is called once the fate is known.
+func (s *stream) send(ctx context.Context, batch []outputs.Record, buf *[]byte, done func(error)) (taken bool) {
+	if s.meter.peerGone() {
+		s.fail(errPeerClosed)
+		return false
+	}
+	*buf = s.frame.appendBatch((*buf)[:0], batch)
+	if !s.launch(ctx, len(batch), done) {
+		return false
+	}
+	if err := s.write(*buf); err != nil {
+		s.fail(err)
+		return true
+	}
+	s.counts.wrote(len(batch), len(*buf))
+	s.mu.Lock()
+	if s.flights.len() > 0 && s.flights.back().end == unwritten { // else the connection failed meanwhile
+		s.flights.back().end = s.meter.written.Load()
+	}
+	s.mu.Unlock()
+	wakeUp(s.wake)
+	return true
+}
+
+// launch registers the batch before its first byte goes out, so that whatever happens settles it.
+func (s *stream) launch(ctx context.Context, n int, done func(error)) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return false
+	}
+	stop := context.AfterFunc(ctx, func() { s.fail(context.Cause(ctx)) })
+	s.flights.push(flight{end: unwritten, n: n, done: done, stop: stop})
+	s.records += n
+	return true
+}
+
+func (s *stream) write(buf []byte) error {
+	s.meter.hold()
+	_, err := s.conn.Write(buf)
+	return errors.Join(err, s.meter.release())
+}
+
+// read waits for the peer's end. A syslog receiver never sends data (RFC 6587 has no answers); TLS tickets and alerts
+// are handled on the way.
+func (s *stream) read() {
+	defer close(s.readDone)
+	var buf [512]byte
+	for {
+		if _, err := s.conn.Read(buf[:]); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = errPeerClosed
+			}
+			s.fail(err)
+			return
+		}
+	}
+}
+
+// fail notes why the connection ends and wakes both goroutines and a blocked write. The socket stays open until keep
+// has asked it a last time.
+func (s *stream) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return
+	}
+	s.err = err
+	close(s.failed)
+	_ = s.meter.SetDeadline(time.Unix(1, 0))
+}
+
+// end settles what is left, in order, after the last look at the socket.
+func (s *stream) end() {
+	defer close(s.dead)
+	s.mu.Lock()
+	cause := s.err
+	s.mu.Unlock()
+	if errors.Is(cause, errPeerClosed) {
+		s.confirm() // an orderly end: what was acknowledged before it was taken
+	}
+	_ = s.meter.Close()
+	<-s.readDone
+	err := &lostError{addr: s.addr, err: cause}
+	for {
+		s.mu.Lock()
+		if s.flights.len() == 0 {
+			s.mu.Unlock()
+			return
+		}
+		f := s.flights.pop()
+		s.records -= f.n
+		s.mu.Unlock()
+		s.counts.unconfirmed.Add(float64(f.n))
+		f.settle(err)
+	}
+}
+
+// shutdown waits until everything in flight is confirmed, says goodbye and releases everything, within ctx.
+func (s *stream) shutdown(ctx context.Context) error {
+	s.drain(ctx)
+	if s.inFlight() > 0 {
+		s.fail(context.Cause(ctx))
+		<-s.dead
+		return s.err
+	}
+	_ = s.meter.SetDeadline(time.Now().Add(goodbyeTimeout))
+	if c, ok := s.conn.(interface{ CloseWrite() error }); ok {
+		_ = c.CloseWrite() // TLS: close_notify, RFC 5425 section 4.4
+	}
+	if c, ok := s.meter.Conn.(interface{ CloseWrite() error }); ok {
+		_ = c.CloseWrite()
+	}
+	// Closing with the peer's last bytes unread would send a reset, which can overtake our own data.
+	select {
+	case <-s.readDone:
+	case <-ctx.Done():
+	}
+	s.fail(errClosed)
+	<-s.dead
+	return nil
+}
+
+// goodbyeTimeout is how long the peer gets to close its side after this one did.
+const goodbyeTimeout = 2 * time.Second
+
+// drain implements link.
+func (s *stream) drain(ctx context.Context) {
+	for s.inFlight() > 0 {
+		select {
+		case <-s.settled:
+		case <-s.dead:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *stream) usable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err == nil
+}
+
+func (s *stream) inFlight() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.records
+}
+
+// level implements link. On a unix stream the confirmation even means that the peer's process has read it.
+func (s *stream) level() outputs.Level { return outputs.KernelAcknowledged }
+
+// outcome returns why the connection ended and whether it had delivered anything. It waits for the end.
+func (s *stream) outcome() (err error, proven bool) {
+	<-s.dead
+	return &addressError{s.addr, s.err}, s.proven
+}
+
+// lostError is what the batches get that a connection took and did not confirm.
+type lostError struct {
+	addr address
+	err  error
+}
+
+// Error implements error.
+func (e *lostError) Error() string {
+	cause := e.err
+	if errors.Is(cause, os.ErrDeadlineExceeded) {
+		cause = errAckTimeout
+	}
+	return fmt.Sprintf("%s: connection lost before confirmation: %v", e.addr, cause)
+}
+
+// Unwrap implements errors.Unwrap's contract.
+func (e *lostError) Unwrap() error { return e.err }
+
+// wakeUp wakes the one who waits on c; one pending wake-up is enough.
+func wakeUp(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (*stream) worn() bool { return false }
