@@ -1,0 +1,82 @@
+package outputtest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/outputs"
+)
+
+// Patience is how long the suite waits for what must happen. Nothing waits so long unless it fails.
+const Patience = 20 * time.Second
+
+// Harness is one kind of output on trial, with a receiver of its own that ends with the test.
+type Harness struct {
+	// New makes an output that is pointed at the receiver, without connecting. The suite closes it.
+	New func(t *testing.T) outputs.Output
+
+	// Received returns the bridge_seq of every record that has arrived, in order of arrival, repeated ones too.
+	Received func() []uint64
+	// Unordered says that the receiver keeps no order (several connections).
+	Unordered bool
+
+	// Connections returns how many connections the receiver has seen; nil when there are none to see.
+	Connections func() int
+
+	// Break makes the receiver unreachable, in whatever way makes sends fail, and Mend ends that. Both nil: sends can't
+	// fail (datagrams).
+	Break, Mend func()
+	// Stall makes the receiver take what is sent and never answer or read; nil: it can't be told from a good one.
+	Stall func()
+	// Refuse makes the receiver refuse the record with this bridge_seq for good; nil: the protocol has no such answer.
+	Refuse func(seq uint64)
+
+	// Secrets must not occur in any error, status, finding or log line.
+	Secrets []string
+	// Logs returns what the output has logged; nil: it isn't looked at.
+	Logs func() string
+}
+
+// Run puts the outputs that start makes through the suite. start is called for every subtest.
+func Run(t *testing.T, start func(t *testing.T) Harness) {
+	for _, c := range []struct {
+		name string
+		run  func(*testing.T, *trial)
+		when func(*Harness) bool
+	}{
+		{"Batching", testBatching, always},
+		{"Idle", testIdle, always},
+		{"Delivers", testDelivers, always},
+		{"DeliversHostile", testHostile, always},
+		{"CloseTwiceUsed", testCloseAfterUse, always},
+		{"Render", testRender, always},
+		{"Recovers", testRecovers, canBreak},
+		{"ContextEnds", testContextEnds, canHang},
+		{"CloseEndsBatches", testCloseEndsBatches, canHang},
+		{"Refusal", testRefusal, func(h *Harness) bool { return h.Refuse != nil }},
+		{"Probe", testProbe, always},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := start(t)
+			if !c.when(&h) {
+				return
+			}
+			tr := newTrial(t, &h)
+			c.run(t, tr)
+			tr.finish()
+		})
+	}
+}
+
+func always(*Harness) bool     { return true }
+func canBreak(h *Harness) bool { return h.Break != nil && h.Mend != nil }
+func canHang(h *Harness) bool  { return h.Break != nil || h.Stall != nil }
+
+// hang makes the receiver such that nothing is delivered.
+func (h *Harness) hang() {
+	if h.Stall != nil {
+		h.Stall()
+	} else {
+		h.Break()
+	}
+}
