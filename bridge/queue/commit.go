@@ -25,6 +25,7 @@ func (q *embedded) run() {
 		}
 		q.drain()
 		q.maintain(flush)
+		q.rounds.Add(1)
 	}
 }
 
@@ -72,7 +73,7 @@ func (q *embedded) commit(b *batch) {
 // that nothing of it happened.
 func (q *embedded) transact(requests []*request, flush bool) (err error) {
 	if err := q.retry.refused(q.opts.Now()); err != nil {
-		return err
+		return q.answerKnown(requests, err)
 	}
 	tx, err := q.begin()
 	if err != nil {
@@ -80,8 +81,7 @@ func (q *embedded) transact(requests []*request, flush bool) (err error) {
 	}
 	t := q.newTxn(tx)
 	if err := t.fill(requests, flush); err != nil || !t.written {
-		q.watchFill(t.full)
-		return errors.Join(err, t.rollback())
+		return q.giveUp(t, err)
 	}
 	q.opts.hooks.reach("filled")
 	started := time.Now()
@@ -95,6 +95,39 @@ func (q *embedded) transact(requests []*request, flush bool) (err error) {
 	t.publish()
 	q.opts.hooks.reach("published")
 	return nil
+}
+
+// giveUp ends a transaction that is not to be committed: err says why, or there was nothing to write.
+func (q *embedded) giveUp(t *txn, err error) error {
+	q.watchFill(t.full)
+	t.discard()
+	if errors.Is(err, errFault) { // its locks may be in any state
+		return q.failed(err)
+	}
+	return errors.Join(err, t.tx.Rollback())
+}
+
+// answerKnown answers what needs no write while there can be none: duplicates of what is durable. All others get cause.
+func (q *embedded) answerKnown(requests []*request, cause error) error {
+	if q.db == nil {
+		return cause
+	}
+	return q.view(func(tx *bbolt.Tx) error {
+		t := q.newTxn(tx)
+		for _, r := range requests {
+			r.receipt, r.err = Receipt{}, cause
+			if r.job != nil {
+				continue
+			}
+			if receipt, ok := t.known(r); ok {
+				r.receipt, r.err = receipt, nil
+			}
+		}
+		if len(requests) == 0 {
+			return cause
+		}
+		return nil
+	})
 }
 
 func (q *embedded) begin() (*bbolt.Tx, error) {
@@ -144,12 +177,6 @@ func (t *txn) commit() (err error) {
 		}
 	}
 	return t.tx.Commit()
-}
-
-// rollback ends the transaction without a trace.
-func (t *txn) rollback() error {
-	t.discard()
-	return t.tx.Rollback()
 }
 
 // discard gives back what the transaction had taken out of memory.

@@ -37,7 +37,9 @@ type embedded struct {
 	horizons    map[string]time.Time // by endpoint: the newest timestamp that was evicted
 	scratch     scratch
 	retry       retry
-	warned      int // levels of fillLevels that were warned of
+	broken      bool // db was closed after a failed write or sync: its file is written anew before it is used
+	abandoned   bool // bbolt panicked while it held its locks: the file is left to it
+	warned      int  // levels of fillLevels that were warned of
 
 	tail    tail
 	outputs outputs
@@ -48,12 +50,14 @@ type embedded struct {
 	firstSeq   uint64
 	oldestSeen time.Time
 	health     health
-	salvaged   string
 
-	metrics *metrics
-	evicted atomic.Uint64
-	damaged atomic.Uint64
-	commits atomic.Uint64
+	metrics  *metrics
+	evicted  atomic.Uint64
+	damaged  atomic.Uint64
+	commits  atomic.Uint64
+	salvages atomic.Uint64
+	suspect  atomic.Bool   // a reader met a fault: the database must be checked
+	rounds   atomic.Uint64 // of the committer's loop, for Ping
 }
 
 // health says whether appends can be made durable.
@@ -80,8 +84,24 @@ func (q *embedded) view(fn func(*bbolt.Tx) error) (err error) {
 	if q.db == nil {
 		return fmt.Errorf("%w: it is being reopened", ErrUnavailable)
 	}
+	err = viewSafely(q.db, fn)
+	if errors.Is(err, errFault) {
+		q.suspect.Store(true)
+		q.signal()
+	}
+	return err
+}
+
+func viewSafely(db *bbolt.DB, fn func(*bbolt.Tx) error) (err error) {
 	defer recoverDamage(&err)()
-	return q.db.View(fn)
+	return db.View(fn)
+}
+
+// id returns the queue's identity.
+func (q *embedded) id() string {
+	q.statusMu.Lock()
+	defer q.statusMu.Unlock()
+	return q.bridgeID
 }
 
 // Close implements Queue.

@@ -24,8 +24,12 @@ const layoutVersion = 1
 // headerSize is the CRC, the kind and the version before every value's own part.
 const headerSize = 6
 
-// errDamaged says that a stored value does not hold what was written.
-var errDamaged = errors.New("stored value is damaged")
+var (
+	// errDamaged says that a stored value or page does not hold what was written.
+	errDamaged = errors.New("damaged")
+	// errLayout says that a value is sound and of another layout, so this version must leave it alone.
+	errLayout = errors.New("the queue was written by another version of linuxguard-bridge, with a layout that this one does not know")
+)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -47,12 +51,15 @@ func sealWith(value []byte, own uint32, key []byte) {
 
 // open returns a parser of value's own part after checking that it is what was sealed under key.
 func open(value, key []byte, kind byte) (parser, error) {
-	if len(value) < headerSize || value[4] != kind || value[5] != layoutVersion {
+	if len(value) < headerSize {
 		return parser{}, errDamaged
 	}
 	sum := crc32.Update(crc32.Checksum(value[4:], castagnoli), castagnoli, key)
-	if sum != binary.LittleEndian.Uint32(value) {
+	switch {
+	case sum != binary.LittleEndian.Uint32(value) || value[4] != kind:
 		return parser{}, errDamaged
+	case value[5] != layoutVersion:
+		return parser{}, errLayout
 	}
 	return parser{rest: value[headerSize:]}, nil
 }

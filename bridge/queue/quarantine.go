@@ -144,7 +144,7 @@ func (t *txn) resend(id uint64, outputs []string) (uint64, error) {
 	}
 	decodeSignal(&e)
 	r := t.q.requestFor(&e, "")
-	if err := t.accept(r, 0); err != nil {
+	if err := t.accept(r); err != nil {
 		return 0, err
 	}
 	return r.receipt.Seq, t.removeItem(id)

@@ -191,6 +191,9 @@ type Operator interface {
 	Fates(ctx context.Context, output string, first, last uint64) ([]Run, error)
 	// Find returns the remembered events with this delivery ID or signal ID, oldest first.
 	Find(ctx context.Context, id string) ([]Seen, error)
+	// Ping returns nil as soon as the part of the queue that makes appends durable has shown that it goes on, and an
+	// error when it hasn't by the end of ctx. A queue that refuses appends for a reason (no space) goes on.
+	Ping(ctx context.Context) error
 	// Status is a snapshot.
 	Status() Status
 }

@@ -2,7 +2,9 @@ package queue
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -43,9 +45,6 @@ func (q *embedded) Status() Status {
 		Remembered:         q.committed.seen, Capacity: q.opts.Capacity,
 		Evicted: q.evicted.Load(), Damaged: q.damaged.Load(),
 	}
-	if s.Problem == "" {
-		s.Problem = q.salvaged
-	}
 	if !q.oldestSeen.IsZero() {
 		s.WindowCovered = q.opts.Now().Sub(q.oldestSeen)
 	}
@@ -55,8 +54,20 @@ func (q *embedded) Status() Status {
 	if info, err := os.Stat(q.path); err == nil {
 		s.FileBytes = info.Size()
 	}
+	if s.Problem == "" {
+		s.Problem = q.asideProblem()
+	}
 	q.outputStatus(&s)
 	return s
+}
+
+// asideProblem reminds of damaged databases for as long as their files are there.
+func (q *embedded) asideProblem() string {
+	files, err := filepath.Glob(q.path + ".damaged-*")
+	if err != nil || len(files) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("a damaged database was set aside as %s and salvaged; remove the file to end this notice", files[len(files)-1])
 }
 
 func (q *embedded) outputStatus(s *Status) {

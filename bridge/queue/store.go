@@ -31,22 +31,81 @@ const (
 	keyHorizonPrefix = "horizon/"
 )
 
-// openStore opens the database, makes what is missing and fills the memory from it.
+// openStore opens the database, or makes it, and fills the memory from it. A damaged one is salvaged.
 func (q *embedded) openStore() error {
-	if err := q.mendFile(); err != nil {
+	err := q.tryStore()
+	if err == nil || !errors.Is(err, errDamaged) {
 		return err
+	}
+	if err := q.salvageStore(err); err != nil {
+		return err
+	}
+	return q.tryStore()
+}
+
+func (q *embedded) salvageStore(cause error) error {
+	found, err := q.salvageFile(cause)
+	if err != nil {
+		return fmt.Errorf("the queue's database is damaged (%w) and could not be salvaged: %w", cause, err)
+	}
+	q.salvages.Add(1)
+	q.opts.Log.Error(found.String())
+	return nil
+}
+
+// tryStore opens the database. An error that wraps errDamaged means that salvaging it can help.
+func (q *embedded) tryStore() error {
+	if _, err := os.Stat(q.path); errors.Is(err, os.ErrNotExist) {
+		if err := q.createStore(); err != nil {
+			return fmt.Errorf("make the queue's database %s: %w", q.path, err)
+		}
+	}
+	if err := verifyFile(q.path); err != nil {
+		return fmt.Errorf("check the queue's database %s: %w", q.path, err)
 	}
 	db, err := openDatabase(q.path, q.mmapSize(), q.opts.hooks.openFile)
 	if err != nil {
 		return fmt.Errorf("open the queue's database %s: %w", q.path, err)
 	}
-	if err := q.prepare(db); err != nil {
+	if err := q.loadFrom(db); err != nil {
 		return errors.Join(fmt.Errorf("read the queue's database %s: %w", q.path, err), db.Close())
 	}
-	q.dbMu.Lock()
-	q.db = db
-	q.dbMu.Unlock()
+	q.setDatabase(db)
 	return nil
+}
+
+func (q *embedded) setDatabase(db *bbolt.DB) {
+	q.dbMu.Lock()
+	defer q.dbMu.Unlock()
+	q.db = db
+}
+
+func verifyFile(path string) error {
+	p, err := openPageFile(path)
+	if p == nil {
+		return err
+	}
+	defer func() { _ = p.close() }() // only read
+	if err != nil {
+		return err
+	}
+	return p.verify()
+}
+
+// createStore makes an empty database. It appears under its name when it is complete.
+func (q *embedded) createStore() error {
+	temporary := q.path + ".new"
+	if err := removeIfThere(temporary); err != nil {
+		return err
+	}
+	db, err := openDatabase(temporary, 0, q.opts.hooks.openFile)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(db.Update(createBuckets), db.Close()); err != nil {
+		return err
+	}
+	return replaceFile(temporary, q.path)
 }
 
 // openDatabase opens one bbolt file with the options that this layout was measured with. A panic of bbolt's on the
@@ -73,38 +132,37 @@ func (q *embedded) mmapSize() int {
 	return int(size)
 }
 
-// recoverDamage turns a panic and a fault in mapped memory (a truncated file, a bad block) into an error. It is called
+// errFault says that reading the database panicked or faulted: a truncated file, a bad block, a damaged page.
+var errFault = errors.New("fault")
+
+// recoverDamage turns a panic and a fault in mapped memory into an error that wraps errDamaged and errFault. It is called
 // as: defer recoverDamage(&err)().
 func recoverDamage(err *error) func() {
 	old := debug.SetPanicOnFault(true)
 	return func() {
 		debug.SetPanicOnFault(old)
 		if r := recover(); r != nil {
-			*err = fmt.Errorf("%w: %v", errDamaged, r)
+			*err = fmt.Errorf("%w: %w: %v", errDamaged, errFault, r)
 		}
 	}
 }
 
-// prepare creates missing buckets and the bridge's ID, and loads what the committer keeps in memory.
-func (q *embedded) prepare(db *bbolt.DB) (err error) {
-	defer recoverDamage(&err)()
-	if err := db.Update(q.createBuckets); err != nil {
-		return err
-	}
-	return db.View(q.load)
-}
-
-func (q *embedded) createBuckets(tx *bbolt.Tx) error {
+func createBuckets(tx *bbolt.Tx) error {
 	for _, name := range buckets {
 		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
 			return err
 		}
 	}
-	meta := tx.Bucket([]byte(bucketMeta))
-	if meta.Get([]byte(keyBridgeID)) != nil {
-		return nil
-	}
-	return meta.Put([]byte(keyBridgeID), encodeMetaText(newBridgeID(), []byte(keyBridgeID)))
+	meta, id, empty := tx.Bucket([]byte(bucketMeta)), []byte(keyBridgeID), counts{}
+	return errors.Join(
+		meta.Put(id, encodeMetaText(newBridgeID(), id)),
+		meta.Put([]byte(keyCounts), empty.encode([]byte(keyCounts))))
+}
+
+// loadFrom fills what the committer and the readers keep in memory.
+func (q *embedded) loadFrom(db *bbolt.DB) (err error) {
+	defer recoverDamage(&err)()
+	return db.View(q.load)
 }
 
 func encodeMetaText(text string, key []byte) []byte {
@@ -120,8 +178,12 @@ func parseMetaText(value, key []byte) (string, error) {
 	return text, p.err()
 }
 
-// load fills everything that the committer and the readers keep in memory.
 func (q *embedded) load(tx *bbolt.Tx) error {
+	for _, name := range buckets {
+		if tx.Bucket([]byte(name)) == nil {
+			return damage("bucket %s is missing", name)
+		}
+	}
 	id, err := q.loadMeta(tx.Bucket([]byte(bucketMeta)))
 	if err != nil {
 		return err
@@ -148,12 +210,12 @@ func (q *embedded) loadMeta(meta *bbolt.Bucket) (bridgeID string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("bridge_id: %w", err)
 	}
-	q.counts = counts{}
-	if value := meta.Get([]byte(keyCounts)); value != nil {
-		if q.counts, err = parseCounts(value, []byte(keyCounts)); err != nil {
-			return "", fmt.Errorf("counts: %w", err)
-		}
+	stored, err := parseCounts(meta.Get([]byte(keyCounts)), []byte(keyCounts))
+	if err != nil {
+		return "", fmt.Errorf("counts: %w", err)
 	}
+	stored.lastSeq = max(stored.lastSeq, q.counts.lastSeq) // reopened: what was given is never given again
+	q.counts = stored
 	q.horizons = make(map[string]time.Time)
 	return bridgeID, meta.ForEach(func(k, v []byte) error {
 		if endpoint, ok := strings.CutPrefix(string(k), keyHorizonPrefix); ok {

@@ -69,12 +69,9 @@ func (q *embedded) newTxn(tx *bbolt.Tx) *txn {
 
 // append judges one event: known, to be held, or to be accepted.
 func (t *txn) append(r *request) (Receipt, error) {
-	if seq := t.knownBody(r); seq != 0 {
-		return Receipt{Outcome: Duplicate, Seq: seq}, nil
-	}
-	seq, previous := t.knownDelivery(r)
-	if seq != 0 {
-		return Receipt{Outcome: Duplicate, Seq: seq}, nil
+	receipt, ok := t.known(r)
+	if ok {
+		return receipt, nil
 	}
 	hold := r.hold
 	if hold == "" && t.cannotJudge(r) {
@@ -83,10 +80,25 @@ func (t *txn) append(r *request) (Receipt, error) {
 	if hold != "" {
 		return t.hold(r, hold)
 	}
-	if err := t.accept(r, previous); err != nil {
+	if err := t.accept(r); err != nil {
 		return Receipt{}, err
 	}
-	return Receipt{Outcome: Accepted, Seq: t.counts.lastSeq, Reused: previous != 0}, nil
+	return Receipt{Outcome: Accepted, Seq: t.counts.lastSeq, Reused: r.previous != 0}, nil
+}
+
+// known answers a request whose event is durable already: accepted before, or held in the quarantine.
+func (t *txn) known(r *request) (Receipt, bool) {
+	seq := t.knownBody(r)
+	if seq == 0 {
+		seq, r.previous = t.knownDelivery(r)
+	}
+	if seq != 0 {
+		return Receipt{Outcome: Duplicate, Seq: seq}, true
+	}
+	if r.hold != "" && t.alreadyHeld(r) {
+		return Receipt{Outcome: Quarantined, Reason: r.hold}, true
+	}
+	return Receipt{}, false
 }
 
 // knownBody returns the sequence of the same body at the same endpoint within the window, or 0.
@@ -159,7 +171,7 @@ func (t *txn) cannotJudge(r *request) bool {
 }
 
 // accept gives r's event its sequence and stores it.
-func (t *txn) accept(r *request, previous uint64) error {
+func (t *txn) accept(r *request) error {
 	if err := t.makeRoom(int64(len(r.value))); err != nil {
 		return err
 	}
@@ -169,7 +181,7 @@ func (t *txn) accept(r *request, previous uint64) error {
 	if err := t.events.Put(key, r.value); err != nil {
 		return err
 	}
-	if err := t.remember(r, key, previous); err != nil {
+	if err := t.remember(r, key); err != nil {
 		return err
 	}
 	t.counts.lastSeq = seq
@@ -185,9 +197,9 @@ func (t *txn) accept(r *request, previous uint64) error {
 	return nil
 }
 
-func (t *txn) remember(r *request, key []byte, previous uint64) error {
+func (t *txn) remember(r *request, key []byte) error {
 	seen := seenRecord{
-		receivedAt: r.event.ReceivedAt, digest: r.digest, previous: previous,
+		receivedAt: r.event.ReceivedAt, digest: r.digest, previous: r.previous,
 		endpoint: r.event.Endpoint, deliveryID: r.event.DeliveryID, signalID: signalID(r.event),
 	}
 	if seen.receivedAt.IsZero() {

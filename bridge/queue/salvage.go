@@ -1,0 +1,377 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.etcd.io/bbolt"
+)
+
+// salvageBatch bounds one transaction of a salvage, in bytes of values.
+const salvageBatch = 4 << 20
+
+// salvage is a damaged file on its way into a new database.
+type salvage struct {
+	from *pageFile
+	db   *bbolt.DB
+	tx   *bbolt.Tx
+	size int
+
+	certain  bool // the newest state is known, so no sequence can be given twice
+	bridge   string
+	counts   counts
+	cursors  map[string]uint64
+	horizons map[string][]byte
+
+	events, lost   uint64
+	scanning       bool   // reading pages that no tree reaches
+	floor, ceiling uint64 // the stray events that are of use lie above and up to
+}
+
+// salvaged says what a salvage found.
+type salvaged struct {
+	aside        string // the damaged file's new name
+	cause        error
+	events, lost uint64
+	newIdentity  bool
+}
+
+func (s *salvaged) String() string {
+	text := fmt.Sprintf("the queue's database was damaged (%v) and is set aside as %s; %d events were salvaged, %d are lost",
+		s.cause, s.aside, s.events, s.lost)
+	if s.newIdentity {
+		text += "; the newest sequence is not certain, so the queue has a new bridge_id"
+	}
+	return text
+}
+
+// salvageFile makes a new database at q.path of what the damaged one there holds, and keeps that one under a dated name.
+// Whenever it is interrupted, the damaged file is still at q.path and is salvaged again.
+func (q *embedded) salvageFile(cause error) (*salvaged, error) {
+	from, err := openPageFile(q.path)
+	if from == nil {
+		return nil, err
+	}
+	defer func() { _ = from.close() }() // only read
+	temporary := q.path + ".salvage"
+	if err := removeIfThere(temporary); err != nil {
+		return nil, err
+	}
+	s := &salvage{from: from, cursors: make(map[string]uint64), horizons: make(map[string][]byte), ceiling: math.MaxUint64}
+	if q.counts.lastSeq > 0 { // it was open in this process
+		s.certain, s.bridge, s.counts = true, q.id(), counts{lastSeq: q.counts.lastSeq, nextItem: q.counts.nextItem}
+	}
+	if err := s.fill(temporary, q); err != nil {
+		return nil, fmt.Errorf("salvage %s: %w", q.path, err)
+	}
+	aside := fmt.Sprintf("%s.damaged-%s", q.path, q.opts.Now().UTC().Format("20060102T150405.000Z"))
+	if err := os.Link(q.path, aside); err != nil {
+		return nil, fmt.Errorf("set the damaged database aside: %w", err)
+	}
+	if err := replaceFile(temporary, q.path); err != nil {
+		return nil, fmt.Errorf("put the salvaged database in place: %w", err)
+	}
+	return &salvaged{aside: filepath.Base(aside), cause: cause, events: s.events, lost: s.lost, newIdentity: !s.certain}, nil
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// replaceFile makes temporary, whose content is synced, take path's place durably.
+func replaceFile(temporary, path string) error {
+	f, err := os.Open(temporary) //nolint:gosec // the queue's own file
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+// fill writes the new database.
+func (s *salvage) fill(path string, q *embedded) (err error) {
+	s.db, err = openDatabase(path, 0, q.opts.hooks.openFile)
+	if err != nil {
+		return err
+	}
+	s.db.NoSync = true // one sync at the end: until then nobody relies on the file
+	defer func() { err = errors.Join(err, s.db.Close()) }()
+	if err := s.begin(); err != nil {
+		return err
+	}
+	if err := errors.Join(s.copyTree(), s.scan(), s.finish()); err != nil {
+		return errors.Join(err, s.tx.Rollback())
+	}
+	if err := s.tx.Commit(); err != nil {
+		return err
+	}
+	return s.db.Sync()
+}
+
+func (s *salvage) begin() (err error) {
+	if s.tx, err = s.db.Begin(true); err != nil {
+		return err
+	}
+	for _, name := range buckets {
+		if _, err := s.tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyTree takes over what the tree still reaches.
+func (s *salvage) copyTree() error {
+	if s.from.meta.pages == 0 || s.from.meta.pages > uint64(s.from.size) { //nolint:gosec // a size
+		return nil
+	}
+	w := &walker{file: s.from, leaf: s.takeLeaf, broken: func(error) error { return nil }}
+	if err := w.walk(); err != nil {
+		return err
+	}
+	s.certain = s.certain || (s.bridge != "" && s.counts != counts{} && !s.from.doubtful)
+	return nil
+}
+
+// scan takes over what lies in pages that the tree doesn't reach any more: the newest of each, by what can be told.
+func (s *salvage) scan() error {
+	s.scanning = true
+	s.floor = s.lowestCursor()
+	if s.certain { // what is newer was never committed
+		s.ceiling = s.counts.lastSeq
+	}
+	var page []byte
+	var list []element
+	for id := uint64(2); id < uint64(s.from.size/s.from.pageSize); id++ { //nolint:gosec // a size
+		b, err := s.from.node(id, page)
+		if err != nil {
+			continue
+		}
+		page = b
+		found, leaf, err := elements(b, id, false, list)
+		if err != nil || !leaf {
+			continue
+		}
+		list = found
+		if err := s.takeStray(list); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lowestCursor is the sequence below which stray events were delivered everywhere.
+func (s *salvage) lowestCursor() uint64 {
+	if len(s.cursors) == 0 {
+		return 0
+	}
+	return slices.Min(slices.Collect(maps.Values(s.cursors)))
+}
+
+// takeStray takes the records of a page that may be of any age, and those of the small buckets in it.
+func (s *salvage) takeStray(list []element) error {
+	for _, e := range list {
+		if !e.bucket {
+			if err := s.take(e.key, e.value); err != nil {
+				return err
+			}
+			continue
+		}
+		if inline, _, err := elements(e.value[16:], 0, true, nil); err == nil {
+			if err := s.takeStray(inline); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// takeLeaf takes the records of a page of the tree.
+func (s *salvage) takeLeaf(path []string, list []element) error {
+	for _, e := range list {
+		if e.bucket {
+			continue
+		}
+		if len(path) == 2 && path[0] == bucketFates {
+			if err := s.takeRun(path[1], e.key, e.value); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.take(e.key, e.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take stores one record that passes its checksum, by the kind that it says it is.
+func (s *salvage) take(key, value []byte) error {
+	if len(value) < headerSize {
+		return nil
+	}
+	kind := value[4]
+	if _, err := open(value, key, kind); err != nil {
+		return nil //nolint:nilerr // damaged: that is what is left behind
+	}
+	switch kind {
+	case kindEvent:
+		return s.takeEvent(key, value)
+	case kindSeen:
+		_, err := s.put(bucketSeen, key, value)
+		return err
+	case kindQuarantine:
+		// A stray one may have been deleted or re-sent long ago; better once too often in the list than lost.
+		_, err := s.put(bucketQuarantine, key, value)
+		return err
+	case kindCursor:
+		if seq, err := parseCursor(value, key); err == nil {
+			s.cursors[string(key)] = max(s.cursors[string(key)], seq)
+		}
+	case kindState:
+		s.takeState(string(key), key, value)
+	}
+	return nil
+}
+
+func (s *salvage) takeEvent(key, value []byte) error {
+	seq := keySequence(key)
+	if s.scanning && (seq <= s.floor || seq > s.ceiling) {
+		return nil
+	}
+	added, err := s.put(bucketEvents, key, value)
+	if added {
+		s.events++
+	}
+	return err
+}
+
+func (s *salvage) takeState(name string, key, value []byte) {
+	switch name {
+	case keyBridgeID:
+		if id, err := parseMetaText(value, key); err == nil && s.bridge == "" {
+			s.bridge = id
+		}
+	case keyCounts:
+		if s.scanning && s.certain {
+			return
+		}
+		if c, err := parseCounts(value, key); err == nil && c.lastSeq >= s.counts.lastSeq {
+			s.counts = c
+		}
+	default:
+		if strings.HasPrefix(name, keyHorizonPrefix) && !s.scanning {
+			s.horizons[name] = append([]byte(nil), value...)
+		}
+	}
+}
+
+// put adds a record that is not there yet.
+func (s *salvage) put(bucket string, key, value []byte) (added bool, err error) {
+	if s.size > salvageBatch {
+		if err := s.tx.Commit(); err != nil {
+			return false, err
+		}
+		s.size = 0
+		if err := s.begin(); err != nil {
+			return false, err
+		}
+	}
+	b := s.tx.Bucket([]byte(bucket))
+	if b.Get(key) != nil {
+		return false, nil
+	}
+	s.size += len(value)
+	return true, b.Put(key, append([]byte(nil), value...))
+}
+
+func (s *salvage) takeRun(output string, key, value []byte) error {
+	if _, err := parseRun(value, key); err != nil {
+		return nil //nolint:nilerr // damaged: that is what is left behind
+	}
+	ledger, err := s.tx.Bucket([]byte(bucketFates)).CreateBucketIfNotExists([]byte(output))
+	if err != nil {
+		return err
+	}
+	return ledger.Put(key, append([]byte(nil), value...))
+}
+
+// finish writes the state, counted anew, and the cursors. Events that every output is past are left out by the
+// committer's first transaction.
+func (s *salvage) finish() error {
+	if s.bridge == "" || !s.certain {
+		s.bridge = newBridgeID()
+	}
+	c, err := s.recount()
+	if err != nil {
+		return err
+	}
+	meta, cursors := s.tx.Bucket([]byte(bucketMeta)), s.tx.Bucket([]byte(bucketCursors))
+	errs := []error{
+		meta.Put([]byte(keyBridgeID), encodeMetaText(s.bridge, []byte(keyBridgeID))),
+		meta.Put([]byte(keyCounts), c.encode([]byte(keyCounts))),
+	}
+	for name, seq := range s.cursors {
+		errs = append(errs, cursors.Put([]byte(name), encodeCursor(min(seq, c.lastSeq), []byte(name))))
+	}
+	for name, value := range s.horizons {
+		errs = append(errs, meta.Put([]byte(name), value))
+	}
+	live := uint64(0)
+	if floor := s.lowestCursor(); c.lastSeq > floor {
+		live = c.lastSeq - floor
+	}
+	s.lost = live - min(live, s.pending())
+	return errors.Join(errs...)
+}
+
+// pending is the number of salvaged events that some output has not had.
+func (s *salvage) pending() uint64 {
+	n := uint64(0)
+	c := s.tx.Bucket([]byte(bucketEvents)).Cursor()
+	for k, _ := c.Seek(sequenceKey(s.lowestCursor() + 1)); k != nil; k, _ = c.Next() {
+		n++
+	}
+	return n
+}
+
+// recount makes the state from the records.
+func (s *salvage) recount() (counts, error) {
+	c := counts{lastSeq: s.counts.lastSeq, nextItem: s.counts.nextItem}
+	err := errors.Join(
+		s.tx.Bucket([]byte(bucketEvents)).ForEach(func(k, v []byte) error {
+			c.events++
+			c.bytes += int64(len(v))
+			c.lastSeq = max(c.lastSeq, keySequence(k))
+			return nil
+		}),
+		s.tx.Bucket([]byte(bucketSeen)).ForEach(func(k, _ []byte) error {
+			c.seen++
+			c.lastSeq = max(c.lastSeq, keySequence(k))
+			return nil
+		}),
+		s.tx.Bucket([]byte(bucketQuarantine)).ForEach(func(k, v []byte) error {
+			c.quarantine++
+			c.quarantineBytes += int64(len(v))
+			c.nextItem = max(c.nextItem, keySequence(k))
+			return nil
+		}))
+	for _, seq := range s.cursors {
+		c.lastSeq = max(c.lastSeq, seq)
+	}
+	return c, err
+}
