@@ -101,6 +101,11 @@ func asUsageErrors(c *cobra.Command) {
 // commands is the literal list of the subcommands, one file each.
 func commands(g *globals) []*cobra.Command {
 	return []*cobra.Command{
+		newRunCommand(g),
+		newCheckCommand(g),
+		newSendCommand(g),
+		newRenderCommand(g),
+		newDemoCommand(g),
 		newVersionCommand(g),
 	}
 }

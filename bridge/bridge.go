@@ -1,0 +1,174 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
+	"github.com/linuxguard/linuxguard-bridge/bridge/config"
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+	"github.com/linuxguard/linuxguard-bridge/bridge/silence"
+	"github.com/linuxguard/linuxguard-bridge/bridge/systemd"
+	"github.com/linuxguard/linuxguard-bridge/bridge/webhook"
+)
+
+// Options are what a Bridge needs beside its configuration.
+type Options struct {
+	Loader   *Loader
+	Path     string // the configuration file, read again by Reload
+	Log      *slog.Logger
+	Level    *slog.LevelVar // changed by Reload; may be nil
+	Notifier *systemd.Notifier
+	Sockets  []systemd.NamedListener // from socket activation
+	// DrainTimeout bounds what a replaced or removed output gets to finish on a reload, and each output on a stop.
+	// Default 20 s.
+	DrainTimeout time.Duration
+}
+
+// Bridge is one running bridge. Start makes it, Stop ends it.
+type Bridge struct {
+	opts     Options
+	started  time.Time
+	registry *prometheus.Registry
+	queue    queue.Queue
+	fleet    *fleet
+	handler  *webhook.Handler
+	server   *webhook.Server
+	admin    *admin.Server
+	silence  *silence.Monitor
+
+	lifetime context.Context // ends after the drain of Stop; bounds the workers
+	end      context.CancelFunc
+	running  sync.WaitGroup // the goroutines that Start began
+	cleanUp  []func(context.Context) error
+
+	reloading sync.Mutex // one reload at a time, none during Stop
+
+	mu     sync.Mutex // guards what Reload changes and Report shows
+	state  state
+	closed bool
+}
+
+// state is which configuration is in force.
+type state struct {
+	loaded   *Loaded
+	warnings []string
+	loadedAt time.Time
+
+	lastReload    time.Time
+	reloadError   string
+	restartNeeded []string
+	stopping      bool
+}
+
+// Start opens the queue, starts the workers, the receiver and the admin listener, in this order; when it returns
+// without an error every listener accepts. loaded's outputs are the bridge's from now on. ctx bounds the start alone.
+func Start(ctx context.Context, opts Options, loaded *Loaded, report *config.Report) (*Bridge, error) {
+	if opts.DrainTimeout == 0 {
+		opts.DrainTimeout = 20 * time.Second
+	}
+	b := &Bridge{opts: opts, started: opts.Loader.Now(), registry: prometheus.NewRegistry()}
+	b.lifetime, b.end = context.WithCancel(context.WithoutCancel(ctx))
+	b.state = state{loaded: loaded, warnings: warningTexts(report), loadedAt: b.started}
+	for _, step := range []func(context.Context) error{
+		b.startMetrics, b.startQueue, b.startOutputs, b.startReceiver, b.startSilence, b.startAdmin,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, b.unwind(ctx))
+		}
+	}
+	return b, nil
+}
+
+// deferStop notes what Stop has to undo; the last one first.
+func (b *Bridge) deferStop(f func(context.Context) error) { b.cleanUp = append(b.cleanUp, f) }
+
+// unwind undoes every step that was made. Each goes on when another fails.
+func (b *Bridge) unwind(ctx context.Context) error {
+	var errs []error
+	for _, undo := range slices.Backward(b.cleanUp) {
+		errs = append(errs, undo(ctx))
+	}
+	b.cleanUp = nil
+	b.end()
+	b.running.Wait()
+	return errors.Join(errs...)
+}
+
+// Stop ends the bridge: the receiver first (requests under way are finished and answered truthfully), then the workers
+// (what is in flight may finish until ctx ends, and no longer than DrainTimeout), then the queue with exact cursors.
+// A second call does nothing.
+func (b *Bridge) Stop(ctx context.Context) error {
+	b.reloading.Lock()
+	defer b.reloading.Unlock()
+	b.mu.Lock()
+	again := b.closed
+	b.closed, b.state.stopping = true, true
+	b.mu.Unlock()
+	if again {
+		return nil
+	}
+	return b.unwind(ctx)
+}
+
+func (b *Bridge) startMetrics(context.Context) error {
+	return errors.Join(
+		b.registry.Register(collectors.NewGoCollector()),
+		b.registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
+		b.registry.Register(admin.NewCollector(b)),
+	)
+}
+
+func (b *Bridge) startQueue(ctx context.Context) error {
+	cfg := b.state.loaded.Config
+	q, err := queue.Open(ctx, queue.Options{
+		Directory: cfg.Queue.Directory, MaxBytes: cfg.Queue.MaxBytes, QuarantineMaxBytes: cfg.Queue.QuarantineMaxBytes,
+		Capacity: cfg.Dedupe.Capacity, Window: cfg.Dedupe.Window, Now: b.opts.Loader.Now, Log: b.opts.Log,
+	})
+	if err != nil {
+		return fmt.Errorf("opening the queue in %s: %w", cfg.Queue.Directory, err)
+	}
+	b.queue = q
+	b.deferStop(q.Close)
+	if c, ok := q.(prometheus.Collector); ok {
+		return b.registry.Register(c)
+	}
+	return nil
+}
+
+func (b *Bridge) startOutputs(ctx context.Context) error {
+	b.fleet = &fleet{queue: b.queue, metrics: b.registry, log: b.opts.Log, now: b.opts.Loader.Now, ships: map[string]*ship{}}
+	b.deferStop(b.drain)
+	loaded := b.state.loaded
+	return b.fleet.apply(ctx, b.lifetime, loaded.Config.Outputs, loaded.Outputs)
+}
+
+// drain lets the outputs finish what is in flight, and asks the service manager for patience meanwhile.
+func (b *Bridge) drain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, b.opts.DrainTimeout)
+	defer cancel()
+	patience, enough := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_ = b.opts.Notifier.Extend(patience, 10*time.Second, func() bool { return b.fleet.inFlight() > 0 })
+	})
+	err := b.fleet.stopAll(ctx)
+	enough()
+	wg.Wait()
+	return err
+}
+
+// snapshot returns the state as it is now.
+func (b *Bridge) snapshot() state {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state
+}

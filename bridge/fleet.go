@@ -1,0 +1,210 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/config"
+	"github.com/linuxguard/linuxguard-bridge/bridge/forward"
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+	"github.com/linuxguard/linuxguard-bridge/outputs"
+)
+
+// fleet is the set of workers, one an output. Its methods are called by one goroutine, but for list.
+type fleet struct {
+	queue   queue.Queue
+	metrics prometheus.Registerer
+	log     *slog.Logger
+	now     func() time.Time
+
+	mu    sync.Mutex
+	ships map[string]*ship
+}
+
+// ship is one running output.
+type ship struct {
+	worker *forward.Worker
+	output outputs.Output
+	config config.Output
+}
+
+// apply makes the fleet what wanted says: workers whose table did not change go on undisturbed, the others are
+// drained within ctx and replaced, removed ones drained and forgotten. built holds an output for each of wanted.
+// Deliveries go on in the meantime; lifetime bounds the new workers. When the queue can't take the new outputs nothing
+// is changed.
+func (f *fleet) apply(ctx, lifetime context.Context, wanted []config.Output, built map[string]outputs.Output) error {
+	// The new ones first, beside the old ones: a replaced output must hold its events back all the time.
+	if _, err := f.queue.SetOutputs(ctx, specs(append(f.leaving(wanted), wanted...))); err != nil {
+		return fmt.Errorf("telling the queue about the outputs: %w", err)
+	}
+	if err := f.stop(ctx, f.stale(wanted)); err != nil { // it is down; its cursor stands behind its last delivery
+		f.log.Warn("an output did not close in good order", "error", err)
+	}
+	bridgeID := f.queue.Status().BridgeID
+	var errs []error
+	for _, o := range wanted {
+		if !f.has(o.Name) {
+			errs = append(errs, f.launch(lifetime, o, built[o.Name], bridgeID))
+		}
+	}
+	left, err := f.queue.SetOutputs(ctx, specs(wanted))
+	if err != nil {
+		errs = append(errs, fmt.Errorf("telling the queue about removed outputs: %w", err))
+	}
+	for _, name := range slices.Sorted(maps.Keys(left)) {
+		f.log.Warn("an output was removed and no longer holds events back", "output", name, "events_left", left[name])
+	}
+	return errors.Join(errs...)
+}
+
+// leaving returns the running outputs that wanted has no more.
+func (f *fleet) leaving(wanted []config.Output) []config.Output {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var all []config.Output
+	for name, s := range f.ships {
+		if !slices.ContainsFunc(wanted, func(o config.Output) bool { return o.Name == name }) {
+			all = append(all, s.config)
+		}
+	}
+	return all
+}
+
+func specs(wanted []config.Output) []queue.OutputSpec {
+	all := make([]queue.OutputSpec, len(wanted))
+	for i, o := range wanted {
+		all[i] = queue.OutputSpec{Name: o.Name, DropOldest: o.DropOldest, StartAtOldest: o.StartAt == "oldest"}
+	}
+	return all
+}
+
+// stale returns the running outputs that wanted has no more or has changed.
+func (f *fleet) stale(wanted []config.Output) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var names []string
+	for name, s := range f.ships {
+		same := func(o config.Output) bool { return o.Name == name && o.Fingerprint == s.config.Fingerprint }
+		if !slices.ContainsFunc(wanted, same) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (f *fleet) has(name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ships[name] != nil
+}
+
+func (f *fleet) launch(lifetime context.Context, o config.Output, out outputs.Output, bridgeID string) error {
+	w := forward.New(forward.Options{
+		Name: o.Name, Kind: o.Type, Output: out, Queue: f.queue, BridgeID: bridgeID,
+		Match: forward.Match(o.Match), Now: f.now,
+		Rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), //nolint:gosec // jitter
+		Log:  f.log.With("output", o.Name),
+	})
+	if err := w.Start(lifetime); err != nil {
+		return fmt.Errorf("starting output %s: %w", o.Name, err)
+	}
+	s := &ship{worker: w, output: out, config: o}
+	for _, c := range s.collectors() {
+		if err := f.metrics.Register(c); err != nil {
+			return fmt.Errorf("registering the metrics of output %s: %w", o.Name, err)
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ships[o.Name] = s
+	return nil
+}
+
+// collectors are the worker and, when the kind counts something of its own, the output.
+func (s *ship) collectors() []prometheus.Collector {
+	all := []prometheus.Collector{s.worker}
+	if c, ok := s.output.(prometheus.Collector); ok {
+		all = append(all, c)
+	}
+	return all
+}
+
+// stop drains the named outputs at the same time.
+func (f *fleet) stop(ctx context.Context, names []string) error {
+	errs := make([]error, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		f.mu.Lock()
+		s := f.ships[name]
+		f.mu.Unlock()
+		wg.Go(func() {
+			if err := s.worker.Stop(ctx); err != nil {
+				errs[i] = fmt.Errorf("closing output %s: %w", name, err)
+			}
+		})
+	}
+	wg.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, name := range names {
+		for _, c := range f.ships[name].collectors() {
+			f.metrics.Unregister(c)
+		}
+		delete(f.ships, name)
+	}
+	return errors.Join(errs...)
+}
+
+// stopAll drains every output.
+func (f *fleet) stopAll(ctx context.Context) error {
+	return f.stop(ctx, f.names())
+}
+
+func (f *fleet) names() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(maps.Keys(f.ships))
+}
+
+// list returns the workers' states in the order of their names.
+func (f *fleet) list() []forward.Status {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := make([]forward.Status, 0, len(f.ships))
+	for _, name := range slices.Sorted(maps.Keys(f.ships)) {
+		all = append(all, f.ships[name].worker.Status())
+	}
+	return all
+}
+
+// inFlight counts the records whose fate is open.
+func (f *fleet) inFlight() int {
+	n := 0
+	for _, s := range f.list() {
+		n += s.InFlight
+	}
+	return n
+}
+
+// stuck names the workers whose loops have not gone round lately.
+func (f *fleet) stuck() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var names []string
+	for name, s := range f.ships {
+		if !s.worker.Alive(f.now()) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,145 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/config"
+	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
+	"github.com/linuxguard/linuxguard-bridge/bridge/webhook"
+	"github.com/linuxguard/linuxguard-bridge/outputs"
+	"github.com/linuxguard/linuxguard-bridge/outputs/all"
+)
+
+// Loader reads configuration files and makes the outputs that they name. The commands that look at a configuration
+// without running it (check, render, status) use it too.
+type Loader struct {
+	Version string
+	Getenv  func(string) string
+	Now     func() time.Time
+	Log     *slog.Logger
+	Strict  bool // see config.Options
+}
+
+// Loaded is a configuration with its outputs, none of which has connected to anything.
+type Loaded struct {
+	Config  *config.Config
+	Outputs map[string]outputs.Output
+}
+
+// Load reads the file at path. Loaded is nil when the report has an error.
+func (l *Loader) Load(path string) (*Loaded, *config.Report) {
+	built := map[string]outputs.Output{}
+	cfg, report := config.Load(path, l.options(built))
+	if cfg == nil {
+		return nil, report
+	}
+	return &Loaded{cfg, built}, report
+}
+
+// LoadBytes is Load for a file in memory; name is what reports call it.
+func (l *Loader) LoadBytes(name string, data []byte) (*Loaded, *config.Report) {
+	built := map[string]outputs.Output{}
+	cfg, report := config.LoadBytes(name, data, l.options(built))
+	if cfg == nil {
+		return nil, report
+	}
+	return &Loaded{cfg, built}, report
+}
+
+func (l *Loader) options(built map[string]outputs.Output) config.Options {
+	resolver := secret.NewResolver(l.Getenv)
+	return config.Options{
+		Resolver: resolver, Getenv: l.Getenv, Now: l.Now, Strict: l.Strict,
+		Construct: func(o *config.Output) ([]config.OutputWarning, error) {
+			out, warnings, err := l.construct(o, resolver)
+			built[o.Name] = out
+			converted := make([]config.OutputWarning, len(warnings))
+			for i, w := range warnings {
+				converted[i] = config.OutputWarning(w)
+			}
+			return converted, err
+		},
+	}
+}
+
+func (l *Loader) construct(o *config.Output, resolver *secret.Resolver) (outputs.Output, []outputs.Warning, error) {
+	kind, ok := all.Find(o.Type)
+	if !ok {
+		return nil, nil, &outputs.KeyError{Key: "type", Err: fmt.Errorf("unknown type %q: there are %s", o.Type, all.Names())}
+	}
+	return kind.New(outputs.Env{
+		Name: o.Name, Log: l.Log.With("output", o.Name), Secret: resolver.Resolve, Now: l.Now, Version: l.Version, Hostname: hostname(),
+	}, o.Decode)
+}
+
+// hostname is this host's name, as records carry it.
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "localhost"
+	}
+	return name
+}
+
+// endpoints translates the configuration's endpoints for the webhook handler.
+func endpoints(cfg *config.Config) []webhook.Endpoint {
+	result := make([]webhook.Endpoint, len(cfg.Endpoints))
+	for i, e := range cfg.Endpoints {
+		headers := make(map[string][]secret.Value, len(e.RequiredHeaders))
+		for name, values := range e.RequiredHeaders {
+			for _, v := range values {
+				headers[name] = append(headers[name], v.Value)
+			}
+		}
+		secrets := make([]webhook.Secret, len(e.Secrets))
+		for j, s := range e.Secrets {
+			secrets[j] = webhook.Secret(s)
+		}
+		result[i] = webhook.Endpoint{
+			Name: e.Name, Path: e.Path, Secrets: secrets, RequiredHeaders: headers, Tenants: e.Tenants,
+			MaxAge: e.MaxAge, ClockSkew: e.ClockSkew,
+		}
+	}
+	return result
+}
+
+// keptHeaders are the request headers that some output routes by.
+func keptHeaders(cfg *config.Config) []string {
+	names := map[string]bool{}
+	for _, o := range cfg.Outputs {
+		for name := range o.Match.Header {
+			names[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// restartNeeded names what differs between two configurations and can't be changed while running, beside what the
+// listener says of itself.
+func restartNeeded(old, next *config.Config) []string {
+	var what []string
+	differs := func(key string, same bool) {
+		if !same {
+			what = append(what, key)
+		}
+	}
+	differs("queue.directory", old.Queue.Directory == next.Queue.Directory)
+	differs("queue.max_bytes", old.Queue.MaxBytes == next.Queue.MaxBytes)
+	differs("queue.quarantine_max_bytes", old.Queue.QuarantineMaxBytes == next.Queue.QuarantineMaxBytes)
+	differs("dedupe.capacity", old.Dedupe.Capacity == next.Dedupe.Capacity)
+	differs("dedupe.window", old.Dedupe.Window == next.Dedupe.Window)
+	differs("admin.listen", old.Admin.Listen == next.Admin.Listen)
+	differs("admin.socket", old.Admin.Socket == next.Admin.Socket)
+	differs("admin.tls_cert and tls_key", old.Admin.TLSCert == next.Admin.TLSCert && old.Admin.TLSKey == next.Admin.TLSKey)
+	differs("log.format", old.Log.Format == next.Log.Format)
+	return what
+}
+
+// errNotLoaded is the reason of a reload that failed in the file.
+var errNotLoaded = errors.New("the new configuration is not valid; the old one goes on")

@@ -1,0 +1,209 @@
+package bridge
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
+	"github.com/linuxguard/linuxguard-bridge/bridge/config"
+	"github.com/linuxguard/linuxguard-bridge/bridge/webhook"
+)
+
+// adminSocketName is the FileDescriptorName= of a socket unit for the admin listener; every other name is a webhook
+// listener.
+const adminSocketName = "admin"
+
+func (b *Bridge) startReceiver(ctx context.Context) error {
+	cfg := b.state.loaded.Config
+	handler, err := webhook.NewHandler(b.handlerOptions(cfg))
+	if err != nil {
+		return fmt.Errorf("setting up the receiver: %w", err)
+	}
+	opts := b.serverOptions(cfg)
+	if usesSystemd(cfg) {
+		if opts.Listeners = b.sockets(func(name string) bool { return name != adminSocketName }); len(opts.Listeners) == 0 {
+			return errors.New(`server.listen is ["systemd"] but systemd handed over no socket: enable linuxguard-bridge.socket, or name an address`)
+		}
+	}
+	server, err := webhook.NewServer(opts, handler)
+	if err != nil {
+		return fmt.Errorf("setting up the listener: %w", err)
+	}
+	b.handler, b.server = handler, server
+	if err := errors.Join(b.registry.Register(handler), b.registry.Register(server)); err != nil {
+		return err
+	}
+	if err := server.Start(ctx); err != nil {
+		return err
+	}
+	b.deferStop(server.Shutdown)
+	return nil
+}
+
+func usesSystemd(cfg *config.Config) bool {
+	return len(cfg.Server.Listen) == 1 && cfg.Server.Listen[0] == "systemd"
+}
+
+func (b *Bridge) sockets(wanted func(name string) bool) []net.Listener {
+	var found []net.Listener
+	for _, s := range b.opts.Sockets {
+		if wanted(s.Name) {
+			found = append(found, s.Listener)
+		}
+	}
+	return found
+}
+
+func (b *Bridge) handlerOptions(cfg *config.Config) webhook.Options {
+	return webhook.Options{
+		Endpoints: endpoints(cfg), KeepHeaders: keptHeaders(cfg), TrustedProxies: cfg.Server.TrustedProxies,
+		Allow: cfg.Server.Allow, MaxBodyBytes: cfg.Server.MaxBodyBytes,
+		Queue: b.queue, Log: b.opts.Log, Now: b.opts.Loader.Now,
+	}
+}
+
+func (b *Bridge) serverOptions(cfg *config.Config) webhook.ServerOptions {
+	o := webhook.ServerOptions{
+		TLSCert: cfg.Server.TLSCert, TLSKey: cfg.Server.TLSKey, ClientCAFile: cfg.Server.ClientCAFile,
+		Plaintext: cfg.Server.Plaintext, TrustedProxies: cfg.Server.TrustedProxies, MaxConnections: cfg.Server.MaxConnections,
+		StateDirectory: cfg.Queue.Directory, Log: b.opts.Log, Now: b.opts.Loader.Now,
+	}
+	if !usesSystemd(cfg) {
+		o.Listen = cfg.Server.Listen
+	}
+	if a := cfg.Server.ACME; a != nil {
+		o.ACME = &webhook.ACME{Domains: a.Domains, Email: a.Email, DirectoryURL: a.DirectoryURL, CAFile: a.CAFile, HTTPListen: a.HTTPListen}
+	}
+	return o
+}
+
+func (b *Bridge) startAdmin(ctx context.Context) error {
+	cfg := b.state.loaded.Config
+	b.admin = admin.New(admin.Options{
+		Source: b, Queue: b.queue, Metrics: b.registry, Log: b.opts.Log, Now: b.opts.Loader.Now, Access: adminAccess(cfg),
+	})
+	control, err := admin.ListenControl(ctx, cfg.Admin.Socket)
+	if err != nil {
+		return err
+	}
+	b.serveAdmin("control socket", control, b.admin.ServeControl)
+	for _, l := range b.sockets(func(name string) bool { return name == adminSocketName }) {
+		if err := admin.CheckExposure(l.Addr(), false, !cfg.Admin.Password.IsZero()); err != nil {
+			return err
+		}
+		b.serveAdmin("admin listener", l, b.admin.Serve)
+	}
+	if cfg.Admin.Listen == "" {
+		return nil
+	}
+	tlsConfig, err := adminTLS(cfg)
+	if err != nil {
+		return err
+	}
+	l, err := admin.Listen(ctx, cfg.Admin.Listen, tlsConfig, !cfg.Admin.Password.IsZero())
+	if err != nil {
+		return err
+	}
+	b.opts.Log.Info("admin listening", "address", l.Addr().String())
+	b.serveAdmin("admin listener", l, b.admin.Serve)
+	return nil
+}
+
+// serveAdmin runs one door of the admin server until Stop. The bridge goes on without it: it forwards all the same.
+func (b *Bridge) serveAdmin(what string, l net.Listener, serve func(context.Context, net.Listener) error) {
+	ctx, end := context.WithCancel(b.lifetime)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := serve(ctx, l); err != nil {
+			b.opts.Log.Error("the "+what+" has failed", "error", err)
+		}
+	}()
+	b.deferStop(func(context.Context) error {
+		end()
+		<-ended
+		return nil
+	})
+}
+
+func adminAccess(cfg *config.Config) admin.Access {
+	return admin.Access{AllowedHosts: cfg.Admin.AllowedHosts, Username: cfg.Admin.Username, Password: cfg.Admin.Password}
+}
+
+func adminTLS(cfg *config.Config) (*tls.Config, error) {
+	if cfg.Admin.TLSCert == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(cfg.Admin.TLSCert, cfg.Admin.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("admin.tls_cert: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// checkQueue is the committer's sign of life for the watchdog.
+func (b *Bridge) checkQueue(ctx context.Context) error { return b.queue.Ping(ctx) }
+
+// checkReceiver is the listeners' sign of life: each must accept a connection and do something with it. A listener
+// that is full closes it at once, which is a sign of life too.
+func (b *Bridge) checkReceiver(ctx context.Context) error {
+	for _, a := range b.server.Addrs() {
+		if err := touch(ctx, a); err != nil {
+			return fmt.Errorf("%s: %w", a, err)
+		}
+	}
+	return nil
+}
+
+// selfCheckPath is asked for by the watchdog's own requests; it is nobody's endpoint.
+const selfCheckPath = "/.well-known/linuxguard-bridge/alive"
+
+// touch makes one request in plain HTTP. A TLS listener answers it with a 400 in plain text before any handshake,
+// which needs no certificate and shows as well that it goes on.
+func touch(ctx context.Context, addr net.Addr) error {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, addr.Network(), reachable(addr))
+	if err != nil {
+		return err
+	}
+	defer c.Close() //nolint:errcheck // a look, nothing more
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = c.SetDeadline(deadline)
+	} else {
+		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	}
+	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: linuxguard-bridge-watchdog\r\nConnection: close\r\n\r\n", selfCheckPath); err != nil {
+		return nil //nolint:nilerr // closed by the listener: it goes on
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		var timeout net.Error
+		if errors.As(err, &timeout) && timeout.Timeout() {
+			return errors.New("it accepts a connection and does not answer")
+		}
+		return nil // closed by the listener
+	}
+	return resp.Body.Close()
+}
+
+// reachable turns a wildcard address into one that can be dialled.
+func reachable(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+		if strings.Contains(ip.String(), ":") {
+			host = "::1"
+		}
+	}
+	return net.JoinHostPort(host, port)
+}

@@ -1,0 +1,93 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/config"
+	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+)
+
+// Reload reads the configuration file again and puts it into force: secrets, certificates, endpoints, limits, outputs,
+// filters and the log level. Outputs whose table did not change go on undisturbed. When anything of the new file is
+// wrong the old configuration stays in force, in full, and the error says why; what can't be changed while running is
+// logged and reported, and the rest of the file is in force.
+func (b *Bridge) Reload(ctx context.Context) error {
+	b.reloading.Lock()
+	defer b.reloading.Unlock()
+	old := b.snapshot()
+	if old.stopping {
+		return errors.New("the bridge is stopping")
+	}
+	loaded, report := b.opts.Loader.Load(b.opts.Path)
+	if loaded == nil {
+		return b.reloadFailed(errors.Join(errNotLoaded, report.Err()))
+	}
+	needs, err := b.put(ctx, loaded)
+	if err != nil {
+		return b.reloadFailed(err)
+	}
+	needs = append(needs, restartNeeded(old.loaded.Config, loaded.Config)...)
+	now := b.opts.Loader.Now()
+	b.mu.Lock()
+	b.state.loaded, b.state.loadedAt, b.state.warnings = loaded, now, warningTexts(report)
+	b.state.lastReload, b.state.reloadError, b.state.restartNeeded = now, "", needs
+	b.mu.Unlock()
+	for _, w := range report.Warnings() {
+		b.opts.Log.Warn("configuration: " + w.String())
+	}
+	if len(needs) > 0 {
+		b.opts.Log.Warn("the new configuration has changes that need a restart", "event", "restart_needed", "keys", needs)
+	}
+	b.opts.Log.Info("reloaded", "event", "reloaded", "hash", loaded.Config.Hash)
+	return nil
+}
+
+// put makes loaded the configuration in force: the receiver's part is prepared first, because it can refuse; only
+// then anything is changed. needsRestart names what of the listener stays as it is.
+func (b *Bridge) put(ctx context.Context, loaded *Loaded) (needsRestart []string, err error) {
+	cfg := loaded.Config
+	level, err := logging.ParseLevel(cfg.Log.Level)
+	if err != nil {
+		return nil, err
+	}
+	applyHandler, err := b.handler.Prepare(b.handlerOptions(cfg))
+	if err != nil {
+		return nil, fmt.Errorf("the receiver refuses the new configuration: %w", err)
+	}
+	applyServer, needsRestart, err := b.server.Prepare(b.serverOptions(cfg))
+	if err != nil {
+		return nil, fmt.Errorf("the listener refuses the new configuration: %w", err)
+	}
+	drain, cancel := context.WithTimeout(ctx, b.opts.DrainTimeout)
+	defer cancel()
+	if err := b.fleet.apply(drain, b.lifetime, cfg.Outputs, loaded.Outputs); err != nil {
+		return nil, err
+	}
+	applyHandler()
+	applyServer()
+	b.admin.SetAccess(adminAccess(cfg))
+	b.silence.Set(watched(cfg))
+	if b.opts.Level != nil {
+		b.opts.Level.Set(level)
+	}
+	return needsRestart, nil
+}
+
+func (b *Bridge) reloadFailed(err error) error {
+	b.mu.Lock()
+	b.state.lastReload, b.state.reloadError = b.opts.Loader.Now(), err.Error()
+	b.mu.Unlock()
+	b.opts.Log.Error("the reload failed; the old configuration stays in force", "event", "reload_failed", slog.Any("error", err))
+	return err
+}
+
+func warningTexts(report *config.Report) []string {
+	var texts []string
+	for _, p := range report.Warnings() {
+		texts = append(texts, p.String())
+	}
+	return texts
+}

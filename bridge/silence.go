@@ -1,0 +1,64 @@
+package bridge
+
+import (
+	"context"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/config"
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
+	"github.com/linuxguard/linuxguard-bridge/bridge/silence"
+)
+
+// startSilence watches the endpoints that must be heard from.
+func (b *Bridge) startSilence(context.Context) error {
+	b.silence = silence.New(silence.Options{
+		Now: b.opts.Loader.Now, Log: b.opts.Log, LastHeard: b.lastVerified, Emit: b.emitSilence,
+	})
+	b.silence.Set(watched(b.state.loaded.Config))
+	ctx, end := context.WithCancel(b.lifetime)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		b.silence.Run(ctx)
+	}()
+	b.deferStop(func(context.Context) error {
+		end()
+		<-ended
+		return nil
+	})
+	return b.registry.Register(b.silence)
+}
+
+func watched(cfg *config.Config) []silence.Endpoint {
+	all := make([]silence.Endpoint, len(cfg.Endpoints))
+	for i, e := range cfg.Endpoints {
+		all[i] = silence.Endpoint{Name: e.Name, ExpectEvery: e.ExpectEvery, Event: e.ExpectEvent}
+	}
+	return all
+}
+
+func (b *Bridge) lastVerified(endpoint string) time.Time {
+	for _, e := range b.handler.EndpointStatus() {
+		if e.Name == endpoint {
+			return e.LastVerified
+		}
+	}
+	return time.Time{}
+}
+
+// emitSilence puts the alarm into the queue, where it is as durable as any signal and every output gets it.
+func (b *Bridge) emitSilence(ctx context.Context, a silence.Alarm) error {
+	body, err := a.Body(hostname())
+	if err != nil {
+		return err
+	}
+	decoded, err := signal.Decode(body)
+	if err != nil {
+		return err
+	}
+	_, err = b.queue.Append(ctx, &queue.Event{
+		ReceivedAt: a.At, Endpoint: a.Endpoint, Body: body, Signal: decoded, Synthetic: true,
+	}, "")
+	return err
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge"
+	"github.com/linuxguard/linuxguard-bridge/bridge/config"
+	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/outputs"
+)
+
+// loader reads configurations for commands that don't run the daemon.
+func (g *globals) loader() *bridge.Loader {
+	return &bridge.Loader{Version: version, Getenv: g.Getenv, Now: g.Now, Log: slog.New(slog.DiscardHandler)}
+}
+
+func newCheckCommand(g *globals) *cobra.Command {
+	var asJSON, probe bool
+	var limit time.Duration
+	c := &cobra.Command{
+		Use:   "check",
+		Short: "Check the configuration file",
+		Long: "Reads the configuration file as the daemon would and reports everything that is wrong with it, each with\n" +
+			"file, line, column and what to do. Nothing is started and nothing is sent.\n\n" +
+			"With --probe it also reaches out to every output and says what it found; that sends nothing that would\n" +
+			"stay at the receiver.\n\n" +
+			"Exit code 0: valid (warnings are possible); 1: a probe failed; 2: not valid.",
+		Example: "  linuxguard-bridge check\n  linuxguard-bridge check --config ./config.toml --probe\n  linuxguard-bridge check --json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l := g.loader()
+			l.Strict = true
+			loaded, report := l.Load(g.ConfigPath)
+			result := checkResult{Report: report}
+			if loaded != nil && probe {
+				result.Probes = probeAll(cmd.Context(), loaded, limit)
+			}
+			if err := result.write(g.Stdout, asJSON, probe); err != nil {
+				return err
+			}
+			return result.verdict()
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().BoolVar(&probe, "probe", false, "reach out to every output")
+	c.Flags().DurationVar(&limit, "probe-timeout", 15*time.Second, "how long the probes of one output may take")
+	return c
+}
+
+// checkResult is all that check found.
+type checkResult struct {
+	Report *config.Report `json:"configuration"`
+	Probes []probeResult  `json:"probes,omitempty"`
+}
+
+type probeResult struct {
+	Output string `json:"output"`
+	Target string `json:"target,omitempty"`
+	OK     bool   `json:"ok"`
+	Text   string `json:"text"`
+}
+
+func (r *checkResult) verdict() error {
+	if r.Report.Err() != nil {
+		return &usageError{errReported}
+	}
+	if slices.ContainsFunc(r.Probes, func(p probeResult) bool { return !p.OK }) {
+		return errReported
+	}
+	return nil
+}
+
+func (r *checkResult) write(w io.Writer, asJSON, probed bool) error {
+	if asJSON && probed {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(r)
+	}
+	if asJSON {
+		return r.Report.WriteJSON(w)
+	}
+	if err := r.Report.WriteText(w); err != nil {
+		return err
+	}
+	for _, p := range r.Probes {
+		word := "ok"
+		if !p.OK {
+			word = "FAILED"
+		}
+		// A receiver's own words may be in the text: nothing of it may reach the terminal as an escape.
+		if _, err := fmt.Fprintf(w, "probe %s %s: %s: %s\n", p.Output, p.Target, word, logging.Clean(p.Text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// probeAll tries every output, one after the other, in the order of their names.
+func probeAll(ctx context.Context, loaded *bridge.Loaded, limit time.Duration) []probeResult {
+	var all []probeResult
+	for _, name := range slices.Sorted(maps.Keys(loaded.Outputs)) {
+		all = append(all, probe(ctx, name, loaded.Outputs[name], limit)...)
+	}
+	return all
+}
+
+func probe(ctx context.Context, name string, o outputs.Output, limit time.Duration) []probeResult {
+	p, ok := o.(outputs.Prober)
+	if !ok {
+		return []probeResult{{Output: name, OK: true, Text: "this kind of output can't be probed"}}
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	findings, err := p.Probe(ctx)
+	var results []probeResult
+	for _, f := range findings {
+		results = append(results, probeResult{name, f.Target, f.OK, f.Text})
+	}
+	if err != nil {
+		results = append(results, probeResult{Output: name, Text: err.Error()})
+	}
+	return results
+}

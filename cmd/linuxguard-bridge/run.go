@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge"
+	"github.com/linuxguard/linuxguard-bridge/bridge/config"
+	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/systemd"
+)
+
+func newRunCommand(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Run the daemon",
+		Long: "Runs the daemon in the foreground until SIGTERM or SIGINT; SIGHUP reloads the configuration. Under systemd\n" +
+			"it reports readiness, reloads and its state, answers the watchdog and logs to the journal.\n\n" +
+			"Exit code 0: stopped in good order; 1: it failed; 2: the configuration is not valid.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return g.run(cmd.Context()) },
+	}
+}
+
+// stopTimeout bounds an orderly stop as a whole; it is below TimeoutStopSec= of the unit.
+const stopTimeout = 60 * time.Second
+
+func (g *globals) run(ctx context.Context) error {
+	stopProfile, err := startProfile(g.Getenv(profileVariable))
+	if err != nil {
+		return err
+	}
+	defer stopProfile()
+	level := &slog.LevelVar{}
+	log, err := g.logger("auto", level)
+	if err != nil {
+		return err
+	}
+	l := &bridge.Loader{Version: version, Getenv: g.Getenv, Now: g.Now, Log: log}
+	loaded, report := l.Load(g.ConfigPath)
+	for _, p := range report.Problems {
+		logProblem(log, p)
+	}
+	if loaded == nil {
+		return &usageError{fmt.Errorf("%w: see linuxguard-bridge check", report.Err())}
+	}
+	if log, err = g.logger(loaded.Config.Log.Format, level); err != nil {
+		return &usageError{err}
+	}
+	if err := setLevel(level, loaded.Config.Log.Level); err != nil {
+		return &usageError{err}
+	}
+	l.Log = log
+	// The outputs log through the loader's logger: make them anew with the one that the file asks for.
+	if loaded, report = l.Load(g.ConfigPath); loaded == nil {
+		return &usageError{report.Err()}
+	}
+	sockets, err := systemd.Listeners()
+	if err != nil {
+		return err
+	}
+	return serve(ctx, bridge.Options{
+		Loader: l, Path: g.ConfigPath, Log: log, Level: level, Notifier: systemd.NewNotifier(), Sockets: sockets,
+	}, loaded, report)
+}
+
+// serve runs one bridge from start to stop.
+func serve(ctx context.Context, opts bridge.Options, loaded *bridge.Loaded, report *config.Report) error {
+	b, err := bridge.Start(ctx, opts, loaded, report)
+	if err != nil {
+		return err
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	err = b.Run(ctx, hup)
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	return errors.Join(err, b.Stop(stopCtx))
+}
+
+func logProblem(log *slog.Logger, p config.Problem) {
+	level := slog.LevelError
+	if p.Severity == config.Warning {
+		level = slog.LevelWarn
+	}
+	log.Log(context.Background(), level, "configuration: "+p.String())
+}
+
+// logger makes the daemon's logger.
+func (g *globals) logger(format string, level slog.Leveler) (*slog.Logger, error) {
+	return logging.New(logging.Options{
+		Format: format, Level: level, Stderr: g.Stderr, Getenv: g.Getenv,
+		UnderJournal: systemd.StderrIsJournal(), JournalSocket: systemd.JournalSocket,
+	})
+}
+
+func setLevel(v *slog.LevelVar, text string) error {
+	level, err := logging.ParseLevel(text)
+	if err != nil {
+		return err
+	}
+	v.Set(level)
+	return nil
+}
