@@ -46,7 +46,7 @@ func (o *Output) wrap(ctx context.Context, d *dialled) (link, error) {
 	switch {
 	case d.addr.relp():
 		return o.openRELP(ctx, d)
-	case d.meter.RemoteAddr().Network() == "udp" || d.meter.RemoteAddr().Network() == "unixgram":
+	case isDatagram(d.meter):
 		return newDatagram(d, o.encoder, o.settings.AckTimeout, o.counts), nil
 	default:
 		return newStream(d, o.framer(d.addr), o.settings.AckTimeout, o.counts), nil

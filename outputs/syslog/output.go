@@ -60,6 +60,12 @@ type link interface {
 	level() outputs.Level
 }
 
+var (
+	_ outputs.Output   = (*Output)(nil)
+	_ outputs.Prober   = (*Output)(nil)
+	_ outputs.Renderer = (*Output)(nil)
+)
+
 // Batching implements outputs.Output.
 func (o *Output) Batching() outputs.Batching {
 	b := outputs.Batching{MaxRecords: 512, MaxBytes: 512 << 10, Linger: 5 * time.Millisecond, MaxInFlight: o.settings.MaxInFlight}
@@ -194,14 +200,19 @@ func (o *Output) newsLevel(a address) slog.Level {
 
 // open makes a link of a new connection to a.
 func (o *Output) open(ctx context.Context, a address) (link, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, o.settings.ConnectTimeout,
-		fmt.Errorf("no connection within connect_timeout (%v)", o.settings.ConnectTimeout))
+	ctx, cancel := o.connectContext(ctx)
 	defer cancel()
 	d, err := o.connector.dial(ctx, a)
 	if err != nil {
 		return nil, err
 	}
 	return o.wrap(ctx, d)
+}
+
+// connectContext bounds one attempt at one address.
+func (o *Output) connectContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, o.settings.ConnectTimeout,
+		fmt.Errorf("no connection within connect_timeout (%v)", o.settings.ConnectTimeout))
 }
 
 // Close implements outputs.Output.
