@@ -103,6 +103,10 @@ func commands(g *globals) []*cobra.Command {
 	return []*cobra.Command{
 		newRunCommand(g),
 		newCheckCommand(g),
+		newStatusCommand(g),
+		newTraceCommand(g),
+		newReconcileCommand(g),
+		newQuarantineCommand(g),
 		newSendCommand(g),
 		newRenderCommand(g),
 		newDemoCommand(g),

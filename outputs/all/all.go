@@ -6,16 +6,16 @@ import (
 	"strings"
 
 	"github.com/linuxguard/linuxguard-bridge/outputs"
-//	"github.com/linuxguard/linuxguard-bridge/outputs/file"
-//	"github.com/linuxguard/linuxguard-bridge/outputs/splunkhec"
+	"github.com/linuxguard/linuxguard-bridge/outputs/file"
+	//	"github.com/linuxguard/linuxguard-bridge/outputs/splunkhec"
 	"github.com/linuxguard/linuxguard-bridge/outputs/syslog"
 )
 
 // Kinds returns every kind of destination, in the order of their names.
 func Kinds() []outputs.Kind {
 	return []outputs.Kind{
-//		file.Kind(),
-//		splunkhec.Kind(),
+		file.Kind(),
+		//		splunkhec.Kind(),
 		syslog.Kind(),
 	}
 }
