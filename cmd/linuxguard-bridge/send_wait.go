@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
+)
+
+// tracePause is how often the bridge is asked again.
+const tracePause = 50 * time.Millisecond
+
+// What an output can have done with an event, as the control socket's trace calls it; all others are failures.
+const (
+	fateQueued    = "queued"
+	fateDelivered = "delivered"
+	fateFiltered  = "filtered" // the output's match does not want it, which is as good as done
+)
+
+// arrivals is what one output did with all that was waited for.
+type arrivals struct {
+	fates map[string]int
+	level string
+	took  []time.Duration // of the delivered ones, from receipt
+}
+
+// awaitOutputs waits until no output has any accepted delivery queued any more, and prints how long each took.
+func (g *globals) awaitOutputs(ctx context.Context, control *admin.Client, results []sent, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not delivered everywhere within %v", timeout))
+	defer cancel()
+	outputs := map[string]*arrivals{}
+	waited := 0
+	var errs []error
+	for _, s := range results {
+		if !s.accepted() {
+			continue
+		}
+		waited++
+		events, err := awaitOne(ctx, control, s.delivery.ID)
+		gather(outputs, events)
+		if err != nil {
+			errs = append(errs, err)
+			break // the time is up for the others, too
+		}
+	}
+	if waited == 0 {
+		return errors.New("nothing was accepted, so there is nothing to wait for")
+	}
+	if err := writeArrivals(g.Stdout, outputs); err != nil {
+		return err
+	}
+	return errors.Join(append(errs, undelivered(outputs)...)...)
+}
+
+// awaitOne asks for one delivery until every output is done with it, and returns the last answer.
+func awaitOne(ctx context.Context, control *admin.Client, id string) ([]admin.TraceEvent, error) {
+	for {
+		trace, err := control.Trace(ctx, id)
+		if err == nil && settled(trace) {
+			return trace.Events, nil
+		}
+		if err != nil && ctx.Err() == nil {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return trace.Events, context.Cause(ctx)
+		case <-time.After(tracePause):
+		}
+	}
+}
+
+func settled(t admin.Trace) bool {
+	for _, e := range t.Events {
+		for _, o := range e.Outputs {
+			if o.Fate == fateQueued {
+				return false
+			}
+		}
+	}
+	return len(t.Events) > 0
+}
+
+func gather(outputs map[string]*arrivals, events []admin.TraceEvent) {
+	for _, e := range events {
+		for _, o := range e.Outputs {
+			a := outputs[o.Output]
+			if a == nil {
+				a = &arrivals{fates: map[string]int{}}
+				outputs[o.Output] = a
+			}
+			a.fates[o.Fate]++
+			if o.Fate == fateDelivered {
+				a.level = o.Level
+				a.took = append(a.took, o.At.Sub(e.ReceivedAt))
+			}
+		}
+	}
+}
+
+func writeArrivals(w io.Writer, outputs map[string]*arrivals) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "OUTPUT\tFATE\tCOUNT\tLEVEL\tMEDIAN\tSLOWEST")
+	for _, name := range slices.Sorted(maps.Keys(outputs)) {
+		a := outputs[name]
+		slices.Sort(a.took)
+		for _, fate := range slices.Sorted(maps.Keys(a.fates)) {
+			level, median, slowest := "-", "-", "-"
+			if fate == fateDelivered {
+				level, median, slowest = a.level, quantile(a.took, 0.5).String(), quantile(a.took, 1).String()
+			}
+			_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", name, fate, a.fates[fate], level, median, slowest)
+		}
+	}
+	return table.Flush()
+}
+
+// undelivered names every output that did something else than deliver or filter.
+func undelivered(outputs map[string]*arrivals) []error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(outputs)) {
+		for _, fate := range slices.Sorted(maps.Keys(outputs[name].fates)) {
+			if fate != fateDelivered && fate != fateFiltered {
+				errs = append(errs, fmt.Errorf("output %s: %d %s", name, outputs[name].fates[fate], fate))
+			}
+		}
+	}
+	return errs
+}
