@@ -178,4 +178,3 @@ func reset(c net.Conn) {
 	}
 	_ = c.Close()
 }
-
