@@ -30,9 +30,8 @@ type page struct {
 
 type pageData struct {
 	Status
-	Problems []string
-	Style    template.CSS
-	Script   template.JS
+	Style  template.CSS
+	Script template.JS
 }
 
 func newPage() *page {
@@ -53,7 +52,7 @@ func digest(text string) string {
 }
 
 func (p *page) render(w io.Writer, st Status) error {
-	return p.tmpl.Execute(w, pageData{Status: st, Problems: st.unready(), Style: template.CSS(pageCSS), Script: template.JS(pageJS)}) //nolint:gosec // both are embedded, nothing of a request is in them
+	return p.tmpl.Execute(w, pageData{Status: st, Style: template.CSS(pageCSS), Script: template.JS(pageJS)}) //nolint:gosec // both are embedded, nothing of a request is in them
 }
 
 func formatTime(t time.Time) string {

@@ -24,6 +24,7 @@ type Peer struct {
 	PID      int32
 	UID, GID uint32
 	Groups   []uint32 // supplementary
+	known    bool     // the fields above are the kernel's
 	refused  error    // why it may not do anything
 }
 
@@ -91,7 +92,7 @@ func peerCredentials(c net.Conn) (Peer, error) {
 			failed = fmt.Errorf("SO_PEERCRED: %w", err)
 			return
 		}
-		p = Peer{PID: cred.Pid, UID: cred.Uid, GID: cred.Gid, Groups: peerGroups(fd)}
+		p = Peer{known: true, PID: cred.Pid, UID: cred.Uid, GID: cred.Gid, Groups: peerGroups(fd)}
 	})
 	return p, errors.Join(err, failed)
 }
@@ -114,6 +115,9 @@ func peerGroups(fd uintptr) []uint32 {
 
 // LogValue implements slog.LogValuer: who it was, for every line about an action.
 func (p Peer) LogValue() slog.Value {
+	if !p.known {
+		return slog.StringValue("unknown")
+	}
 	attrs := []slog.Attr{slog.Uint64("uid", uint64(p.UID)), slog.Uint64("gid", uint64(p.GID)), slog.Int64("pid", int64(p.PID))}
 	if u, err := user.LookupId(strconv.FormatUint(uint64(p.UID), 10)); err == nil {
 		attrs = append(attrs, slog.String("user", u.Username))

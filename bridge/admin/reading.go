@@ -20,8 +20,8 @@ func (s *Server) readingRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.withPassword(metrics))
 	mux.Handle("GET /{$}", s.withPassword(http.HandlerFunc(s.servePage)))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { s.serveHealth(w, r, Status.problems) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { s.serveHealth(w, r, Status.unready) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { s.serveHealth(w, r, Status.sick) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { s.serveHealth(w, r, Status.Problems) })
 	return s.withHost(mux)
 }
 

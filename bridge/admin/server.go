@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/net/netutil"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
@@ -82,7 +81,7 @@ func (s *Server) ServeControl(ctx context.Context, l net.Listener) error {
 		return err
 	}
 	return s.serve(ctx, l, s.control, func(ctx context.Context, c net.Conn) context.Context {
-		return withPeer(ctx, identify(c, owner))
+		return withPeer(ctx, identify(unlimited(c), owner))
 	})
 }
 
@@ -107,7 +106,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, routes http.Handler,
 			_ = h.Close()
 		}
 	})
-	err := h.Serve(netutil.LimitListener(l, maxConnections))
+	err := h.Serve(limit(l, maxConnections))
 	if !stop() {
 		<-ended
 	}

@@ -175,8 +175,8 @@ func queuedReport(all []queue.OutputStatus, name string) QueuedReport {
 	return QueuedReport{}
 }
 
-// problems returns why the process is not healthy, for /healthz.
-func (st Status) problems() []string {
+// sick returns why the process is not healthy, for /healthz.
+func (st Status) sick() []string {
 	var found []string
 	if !st.Queue.Healthy {
 		found = append(found, "queue: "+orElse(st.Queue.Problem, "it cannot write"))
@@ -184,10 +184,8 @@ func (st Status) problems() []string {
 	return append(found, st.Unhealthy...)
 }
 
-// unready returns why requests should not come here now, for /readyz.
-func (st Status) unready() []string {
-	return append(st.problems(), st.NotReady...)
-}
+// Problems returns why the bridge is not ready, a sentence each; none: it is.
+func (st Status) Problems() []string { return append(st.sick(), st.NotReady...) }
 
 func orElse(text, other string) string {
 	if text == "" {

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
+	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+)
+
+func newStatusCommand(g *globals) *cobra.Command {
+	var watch bool
+	var interval time.Duration
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show what the running bridge does",
+		Long: "Asks the running bridge over its control socket and shows receiver, queue and outputs: what came, what\n" +
+			"waits and for how long, what was sent, retried and quarantined, and the last errors. Counters begin with\n" +
+			"the process.\n\n" +
+			"Exit code 0: the bridge is ready; 1: it is not, or doesn't answer; 2: wrong usage.",
+		Example: "  linuxguard-bridge status\n  linuxguard-bridge status --watch\n  linuxguard-bridge status --json | jq .outputs",
+		Args:    cobra.NoArgs,
+	}
+	flags := addControlFlags(c, g)
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "show it again and again until interrupted")
+	c.Flags().DurationVar(&interval, "interval", 2*time.Second, "time between two looks of --watch")
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		if interval < 100*time.Millisecond {
+			return &usageError{errors.New("--interval is at least 100ms")}
+		}
+		if watch {
+			return flags.watchStatus(cmd.Context(), interval)
+		}
+		return flags.showStatus(cmd.Context())
+	}
+	return c
+}
+
+// showStatus prints the status once. A bridge that isn't ready is an error that the output has explained.
+func (f *controlFlags) showStatus(ctx context.Context) error {
+	st, err := f.client().Status(ctx)
+	if err != nil {
+		return explained(err)
+	}
+	if err := f.printStatus(st); err != nil {
+		return err
+	}
+	if len(st.Problems()) > 0 {
+		return errReported
+	}
+	return nil
+}
+
+// watchStatus goes on until ctx ends, also while the bridge doesn't answer.
+func (f *controlFlags) watchStatus(ctx context.Context, interval time.Duration) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	terminal := logging.IsTerminal(f.globals.Stdout)
+	for {
+		st, err := f.client().Status(ctx)
+		if ctx.Err() != nil {
+			return nil // interrupted: that is how a watch ends
+		}
+		if terminal {
+			_, _ = fmt.Fprint(f.globals.Stdout, "\x1b[H\x1b[2J\x1b[3J") // home, clear the screen and what scrolled off
+		}
+		if err == nil {
+			err = f.printStatus(st)
+		}
+		if err != nil {
+			_, _ = fmt.Fprintf(f.globals.Stderr, "linuxguard-bridge: %v\n", explained(err))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (f *controlFlags) printStatus(st admin.Status) error {
+	if f.asJSON {
+		return printJSON(f.globals.Stdout, st)
+	}
+	p := f.globals.printer()
+	p.statusHead(st)
+	p.statusReceiver(st)
+	p.statusQueue(st)
+	p.statusOutputs(st)
+	return p.err
+}
+
+func (p *printer) statusHead(st admin.Status) {
+	problems := st.Problems()
+	state := p.paint(green, "ready")
+	if len(problems) > 0 {
+		state = p.paint(red, "NOT READY")
+	}
+	p.printf("%s %s: %s, up %s, pid %d\n", p.paint(bold, "linuxguard-bridge"), logging.Clean(st.Version), state,
+		admin.FormatDuration(st.At.Sub(st.StartedAt)), st.PID)
+	c := st.Config
+	p.printf("configuration %s (%.12s), loaded %s\n", logging.Clean(c.Path), c.Hash, ago(st.At, c.LoadedAt))
+	if c.LastReloadError != "" {
+		p.note(red, fmt.Sprintf("the last reload, %s, was refused: %s", ago(st.At, c.LastReload), c.LastReloadError))
+	}
+	if len(c.RestartNeeded) > 0 {
+		p.note(yellow, "a restart is needed for: "+strings.Join(c.RestartNeeded, ", "))
+	}
+	for _, text := range problems {
+		p.note(red, text)
+	}
+	for _, text := range st.Warnings {
+		p.note(yellow, text)
+	}
+	for _, cert := range st.Certificates {
+		if left := cert.NotAfter.Sub(st.At); left < 30*24*time.Hour {
+			p.note(yellow, fmt.Sprintf("certificate %s ends %s", cert.Name, stamp(cert.NotAfter)))
+		}
+	}
+}
+
+func (p *printer) note(sgr, text string) {
+	p.printf("%s %s\n", p.paint(sgr, "!"), logging.Clean(text))
+}
+
+func (p *printer) statusReceiver(st admin.Status) {
+	p.printf("\n%s %s, %s connections\n", p.paint(bold, "Receiver"), logging.Clean(strings.Join(st.Receiver.Listeners, ", ")),
+		grouped(uint64(max(st.Receiver.Connections, 0)))) //nolint:gosec // not negative
+	rows := make([][]cell, 0, len(st.Receiver.Endpoints))
+	for _, e := range st.Receiver.Endpoints {
+		heard := cell{text: ago(st.At, e.LastVerified)}
+		if e.Silent {
+			heard = cell{text: heard.text + " (SILENT)", sgr: red}
+		}
+		rows = append(rows, []cell{
+			words(e.Name), numeral(e.Accepted), numeral(e.Duplicate), alarming(e.Quarantined, yellow),
+			alarming(e.Unavailable, red), heard, words(orDash(counts(e.Refused))),
+		})
+	}
+	p.table([]string{"ENDPOINT", "ACCEPTED", "DUPLICATE", "QUARANTINED", "503", "LAST VERIFIED", "REFUSED"}, rows)
+	for _, e := range st.Receiver.Endpoints {
+		if len(e.SignatureMatches) > 1 {
+			p.printf("  %s signed with: %s\n", logging.Clean(e.Name), logging.Clean(counts(e.SignatureMatches)))
+		}
+	}
+}
+
+// counts writes a map in the order of its keys: "signature 3, stale 1".
+func counts(m map[string]uint64) string {
+	var parts []string
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		if m[key] > 0 {
+			parts = append(parts, key+" "+grouped(m[key]))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (p *printer) statusQueue(st admin.Status) {
+	q := st.Queue
+	state := ""
+	if !q.Healthy {
+		state = " " + p.paint(red, "CANNOT WRITE")
+	}
+	p.printf("\n%s%s\n", p.paint(bold, "Queue"), state)
+	p.printf("  waiting     %s events, %s of %s (file %s), newest bridge_seq %s\n", grouped(q.Events),
+		admin.FormatSize(q.Bytes), admin.FormatSize(q.MaxBytes), admin.FormatSize(q.FileBytes), grouped(q.LastSeq))
+	p.printf("  quarantine  %s items, %s of %s\n", grouped(uint64(max(q.Quarantine, 0))), //nolint:gosec // not negative
+		admin.FormatSize(q.QuarantineBytes), admin.FormatSize(q.QuarantineMaxBytes))
+	p.printf("  dedupe      %s of %s remembered, window covered %s, forgotten too early %s\n",
+		grouped(uint64(max(q.Remembered, 0))), grouped(uint64(max(q.Capacity, 0))), //nolint:gosec // not negative
+		admin.FormatDuration(q.WindowCovered), p.paint(redIf(q.Evicted > 0), grouped(q.Evicted)))
+	if q.Damaged > 0 {
+		p.note(red, grouped(q.Damaged)+" stored values were damaged")
+	}
+}
+
+func (p *printer) statusOutputs(st admin.Status) {
+	p.printf("\n%s\n", p.paint(bold, "Outputs"))
+	rows := make([][]cell, 0, len(st.Outputs))
+	for _, o := range st.Outputs {
+		oldest := cell{text: "-", right: true}
+		if o.Queued.Events > 0 {
+			oldest.text = admin.FormatDuration(st.At.Sub(o.Queued.Oldest))
+		}
+		rows = append(rows, []cell{
+			words(o.Name), stateCell(o), words(o.Level), numeral(o.Queued.Events), oldest, numeral(o.InFlight), numeral(o.Sent),
+			numeral(o.Retried), alarming(o.Quarantined, yellow), alarming(o.Dropped, red),
+		})
+	}
+	p.table([]string{"OUTPUT", "STATE", "DELIVERED MEANS", "QUEUED", "OLDEST", "IN FLIGHT", "SENT", "RETRIED", "QUARANTINED", "DROPPED"}, rows)
+	for _, o := range st.Outputs {
+		p.statusOutputNotes(st.At, o)
+	}
+}
+
+func (p *printer) statusOutputNotes(now time.Time, o admin.OutputReport) {
+	switch {
+	case o.Held:
+		p.note(red, fmt.Sprintf("%s waits for an operator: %s", o.Name, o.HoldReason))
+	case o.LastError != "":
+		p.note(yellow, fmt.Sprintf("%s, %s: %s", o.Name, ago(now, o.LastErrorAt), o.LastError))
+	}
+	for _, text := range o.Warnings {
+		p.note(yellow, o.Name+": "+text)
+	}
+}
+
+func stateCell(o admin.OutputReport) cell {
+	switch {
+	case o.Held:
+		return cell{text: "held", sgr: red}
+	case o.State == "down":
+		return cell{text: o.State, sgr: red}
+	case o.State == "up":
+		return cell{text: o.State, sgr: green}
+	default:
+		return words(o.State)
+	}
+}
+
+func redIf(alarm bool) string {
+	if alarm {
+		return red
+	}
+	return ""
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
+	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+)
+
+func newTraceCommand(g *globals) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "trace ID",
+		Short: "Tell what became of one delivery or signal",
+		Long: "Looks up a delivery ID (the header LinuxGuard-Delivery) or a signal ID and tells when it was received, how\n" +
+			"often it came again, and what became of it at every output: queued, delivered when and at which level,\n" +
+			"quarantined, filtered or dropped. Events are remembered for the dedupe window.\n\n" +
+			"Exit code 0: found; 1: nothing is remembered of it; 2: wrong usage.",
+		Example: "  linuxguard-bridge trace 6f1c2a",
+		Args:    cobra.ExactArgs(1),
+	}
+	flags := addControlFlags(c, g)
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		t, err := flags.client().Trace(cmd.Context(), args[0])
+		if err != nil {
+			return explained(err)
+		}
+		if flags.asJSON {
+			if err := printJSON(g.Stdout, t); err != nil {
+				return err
+			}
+		} else if err := printTrace(g, t); err != nil {
+			return err
+		}
+		if len(t.Events) == 0 {
+			return fmt.Errorf("nothing is remembered of %s", logging.Clean(t.ID))
+		}
+		return nil
+	}
+	return c
+}
+
+func printTrace(g *globals, t admin.Trace) error {
+	p := g.printer()
+	for i, e := range t.Events {
+		if i > 0 {
+			p.printf("\n")
+		}
+		p.traceEvent(e)
+	}
+	return p.err
+}
+
+func (p *printer) traceEvent(e admin.TraceEvent) {
+	p.printf("%s  %s\n", p.paint(bold, "delivery"), logging.Clean(orDash(e.DeliveryID)))
+	p.printf("%s    %s\n", p.paint(bold, "signal"), logging.Clean(orDash(e.SignalID)))
+	p.printf("%s  %s at endpoint %s\n", p.paint(bold, "received"), stamp(e.ReceivedAt), logging.Clean(e.Endpoint))
+	outcome := e.Outcome
+	if e.Seq != 0 {
+		outcome += fmt.Sprintf(" as bridge_seq %d", e.Seq)
+	}
+	if e.Reason != "" {
+		outcome += ": " + e.Reason
+	}
+	if e.Duplicates > 0 {
+		outcome += fmt.Sprintf("; came again %d times since the bridge started", e.Duplicates)
+	}
+	p.printf("%s   %s\n", p.paint(bold, "outcome"), logging.Clean(outcome))
+	if len(e.Outputs) == 0 {
+		return
+	}
+	rows := make([][]cell, 0, len(e.Outputs))
+	for _, o := range e.Outputs {
+		at := "-"
+		if !o.At.IsZero() {
+			at = stamp(o.At)
+		}
+		rows = append(rows, []cell{words(o.Output), fateCell(o.Fate), words(orDash(o.Level)), {text: at}})
+	}
+	p.table([]string{"OUTPUT", "FATE", "LEVEL", "NOT LATER THAN"}, rows)
+}
+
+func fateCell(fate string) cell {
+	c := words(fate)
+	switch fate {
+	case "delivered":
+		c.sgr = green
+	case "queued", "filtered":
+	default:
+		c.sgr = yellow
+	}
+	return c
+}
