@@ -10,8 +10,7 @@ import (
 )
 
 // logEvent writes one line about a verified delivery. Nothing of the payload but its signal_id is in it.
-func (h *Handler) logEvent(level slog.Level, message string, e *queue.Event, receipt queue.Receipt) {
-	ctx := context.Background()
+func (h *Handler) logEvent(ctx context.Context, level slog.Level, message string, e *queue.Event, receipt queue.Receipt) {
 	if !h.log.Enabled(ctx, level) {
 		return
 	}
@@ -22,7 +21,7 @@ func (h *Handler) logEvent(level slog.Level, message string, e *queue.Event, rec
 	if receipt.Reason != "" {
 		attrs = append(attrs, slog.String("reason", receipt.Reason))
 	}
-	h.log.LogAttrs(ctx, level, message, attrs...)
+	h.log.LogAttrs(ctx, level, message, attrs...) //nolint:sloglint // one of logReceipt's constants
 }
 
 func eventAttrs(e *queue.Event) []slog.Attr {

@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -27,12 +26,13 @@ type Handler struct {
 	state     atomic.Pointer[state]
 	exchanges sync.Pool
 
-	visitors *visitors
-	refusals *refusals
-	bodies   budget
-	stray    tally // requests whose path is no endpoint's
-	trouble  trouble
-	metrics  handlerMetrics
+	visitors  *visitors
+	refusals  *refusals
+	bodies    budget
+	deadlines deadlines
+	stray     tally // requests whose path is no endpoint's
+	trouble   trouble
+	metrics   handlerMetrics
 }
 
 // state is the immutable part, replaced as a whole by Reload.
@@ -247,14 +247,12 @@ func (x *exchange) accept(w http.ResponseWriter, r *http.Request, verified *key)
 	e := x.event(r, verified)
 	x.release()
 	hold := x.judge(e)
-	ctx, cancel := context.WithTimeout(r.Context(), x.state.appendTimeout)
-	receipt, err := h.queue.Append(ctx, e, hold)
-	cancel()
+	receipt, err := h.queue.Append(h.deadlines.in(x.state.appendTimeout), e, hold) //nolint:contextcheck // see deadlines
 	if err != nil {
 		x.notStored(w, r, e, err)
 		return
 	}
-	x.done(w, e, receipt)
+	x.done(w, r, e, receipt)
 }
 
 // event is what the queue stores: it shares nothing with x.
@@ -313,7 +311,7 @@ func (ep *endpoint) freshness(s *signal.Signal, now time.Time) string {
 }
 
 // done answers, counts and logs what the queue did.
-func (x *exchange) done(w http.ResponseWriter, e *queue.Event, receipt queue.Receipt) {
+func (x *exchange) done(w http.ResponseWriter, r *http.Request, e *queue.Event, receipt queue.Receipt) {
 	t := x.ep.tally
 	switch receipt.Outcome {
 	case queue.Accepted:
@@ -330,7 +328,7 @@ func (x *exchange) done(w http.ResponseWriter, e *queue.Event, receipt queue.Rec
 	}
 	x.watchClock(e, receipt)
 	x.h.trouble.over(x.h.log)
-	x.h.logReceipt(e, receipt)
+	x.h.logReceipt(r.Context(), e, receipt)
 	if receipt.Reused {
 		t.reused.Add(1)
 	}

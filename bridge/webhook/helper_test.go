@@ -307,21 +307,17 @@ func (r *rig) client(http2 bool, certs ...tls.Certificate) *http.Client {
 }
 
 // dial opens a raw connection, over TLS where the rig is secure.
-func (r *rig) dial(protos ...string) net.Conn {
-	r.t.Helper()
+func (r *rig) dial(protos ...string) (net.Conn, error) {
 	raw, err := net.DialTimeout("tcp", r.addr(), 5*time.Second)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { _ = raw.Close() })
-	if !r.secure {
-		return raw
+	if err != nil || !r.secure {
+		return raw, err
 	}
 	secure := tls.Client(raw, &tls.Config{RootCAs: r.ca.pool(), ServerName: "127.0.0.1", NextProtos: protos})
 	if err := secure.HandshakeContext(r.t.Context()); err != nil {
-		r.t.Fatal(err)
+		_ = raw.Close()
+		return nil, err
 	}
-	return secure
+	return secure, nil
 }
 
 // eventually polls until ok, or fails.

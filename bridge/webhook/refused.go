@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -121,7 +122,7 @@ func (h *Handler) logRefusal(v verdict, address, endpoint, id string, suppressed
 }
 
 // logReceipt writes the line of a verified delivery: debug for what goes its way, warn for what is quarantined.
-func (h *Handler) logReceipt(e *queue.Event, receipt queue.Receipt) {
+func (h *Handler) logReceipt(ctx context.Context, e *queue.Event, receipt queue.Receipt) {
 	level, message := slog.LevelDebug, "delivery accepted"
 	switch {
 	case receipt.Outcome == queue.Quarantined:
@@ -131,5 +132,5 @@ func (h *Handler) logReceipt(e *queue.Event, receipt queue.Receipt) {
 	case receipt.Outcome == queue.Duplicate:
 		message = "delivery is a duplicate"
 	}
-	h.logEvent(level, message, e, receipt)
+	h.logEvent(ctx, level, message, e, receipt)
 }
