@@ -23,11 +23,11 @@ func (b *Bridge) Run(ctx context.Context, reload <-chan os.Signal) error {
 	for _, a := range b.server.Addrs() {
 		b.opts.Log.Info("listening", "address", a.String())
 	}
-	if err := b.opts.Notifier.Ready(b.admin.StatusLine()); err != nil {
+	if err := b.opts.Notifier.Ready(b.statusLine()); err != nil {
 		b.opts.Log.Warn("the service manager was not told that the bridge is ready", "error", err)
 	}
 	b.opts.Log.Info("ready", "event", "ready", "version", b.opts.Loader.Version, "bridge_id", b.queue.Status().BridgeID)
-	b.running.Go(func() { b.opts.Notifier.Live(life, statusInterval, b.admin.StatusLine) })
+	b.running.Go(func() { b.opts.Notifier.Live(life, statusInterval, b.statusLine) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -43,7 +43,7 @@ func (b *Bridge) Run(ctx context.Context, reload <-chan os.Signal) error {
 }
 
 func (b *Bridge) sayStopping() {
-	_ = b.opts.Notifier.Stopping("stopping: " + b.admin.StatusLine()) // nobody is there to hear that nobody hears
+	_ = b.opts.Notifier.Stopping("stopping: " + b.statusLine()) // nobody is there to hear that nobody hears
 	b.opts.Log.Info("stopping", "event", "stopping")
 }
 
@@ -54,7 +54,7 @@ func (b *Bridge) signalledReload(ctx context.Context) {
 		b.opts.Log.Warn("the service manager was not told of the reload", "error", err)
 	}
 	_ = b.Reload(ctx) // it has logged why, and the status says so
-	if err := b.opts.Notifier.Ready(b.admin.StatusLine()); err != nil {
+	if err := b.opts.Notifier.Ready(b.statusLine()); err != nil {
 		b.opts.Log.Warn("the service manager was not told that the reload is over", "error", err)
 	}
 }
