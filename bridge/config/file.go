@@ -149,7 +149,7 @@ func KeysOf(settings any) []string {
 func Keys() []string { return KeysOf(fileTable{}) }
 
 func appendKeys(keys []string, at keyPath, t reflect.Type) []string {
-	for t.Kind() == reflect.Pointer {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct {
 		t = t.Elem()
 	}
 	switch {
