@@ -1,0 +1,137 @@
+package splunkhec
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// answer is what an endpoint said to one request. Its text comes from outside: it is cut, cleaned and freed of the
+// token before anybody sees it.
+type answer struct {
+	status     int    // HTTP status
+	code       int    // HEC code, noCode when the body has none
+	event      int    // invalid-event-number, noEvent when the body has none
+	ackID      uint64 // valid if hasAckID
+	hasAckID   bool
+	isHEC      bool          // the body is a JSON object with a code
+	isHTML     bool          // the body is something else than JSON: a proxy or a load balancer speaks
+	text       string        // of the body, for people
+	retryAfter time.Duration // from Retry-After, 0 without
+}
+
+const (
+	noCode  = -1
+	noEvent = -1
+
+	maxText   = 200      // bytes of an answer's text that are shown
+	maxAnswer = 64 << 10 // bytes of an answer's body that are read
+	maxAcks   = 4 << 20  // of an acknowledgement poll's: some 20 bytes an id
+)
+
+// reply is the documented body of an answer. Anything that doesn't fit is no answer of HEC's.
+type reply struct {
+	Text  string  `json:"text"`
+	Code  *int    `json:"code"`
+	AckID *uint64 `json:"ackId"`
+	Event *int    `json:"invalid-event-number"`
+}
+
+// parseAnswer reads status, headers and body. It never fails: what it can't read is not HEC's.
+// redact takes the token out of what the endpoint may have echoed.
+func parseAnswer(status int, header http.Header, body []byte, redact func(string) string, now time.Time) answer {
+	a := answer{status: status, code: noCode, event: noEvent, retryAfter: retryAfter(header, now)}
+	body = bytes.TrimSpace(body)
+	var r reply
+	switch err := json.Unmarshal(body, &r); {
+	case err == nil && len(body) > 0 && body[0] == '{':
+		a.fill(r)
+		a.text = clean(redact(r.Text))
+	case json.Valid(body) && len(body) > 0: // OpenTelemetry's receiver answers some mistakes with a bare string
+		a.text = clean(redact(strings.Trim(string(body), `"`)))
+	case len(body) > 0:
+		a.isHTML = true
+		a.text = clean(redact(string(body)))
+	}
+	return a
+}
+
+func (a *answer) fill(r reply) {
+	if r.Code != nil && *r.Code >= 0 {
+		a.code, a.isHEC = *r.Code, true
+	}
+	if r.Event != nil && *r.Event >= 0 {
+		a.event = *r.Event
+	}
+	if r.AckID != nil {
+		a.ackID, a.hasAckID = *r.AckID, true
+	}
+}
+
+// clean makes text from outside fit for one line of a log.
+func clean(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) {
+			return ' '
+		}
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+	if len(text) > maxText {
+		text = strings.ToValidUTF8(text[:maxText], "") + "..."
+	}
+	return strings.Join(strings.Fields(text), " ")
+}
+
+// String says what the endpoint answered, in one line.
+func (a *answer) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "HTTP %d", a.status)
+	if a.code != noCode {
+		fmt.Fprintf(&b, ", code %d", a.code)
+	}
+	if a.text != "" {
+		fmt.Fprintf(&b, " %q", a.text)
+	}
+	if a.event != noEvent {
+		fmt.Fprintf(&b, " at event %d", a.event)
+	}
+	return b.String()
+}
+
+// retryAfterCap bounds what a Retry-After can ask for, so that a wrong header can't silence an output.
+const retryAfterCap = 5 * time.Minute
+
+// retryAfter reads Retry-After: seconds or an HTTP date (RFC 9110 section 10.2.3). HEC doesn't document it; load
+// balancers send it. 0 means none.
+func retryAfter(header http.Header, now time.Time) time.Duration {
+	text := strings.TrimSpace(header.Get("Retry-After"))
+	if text == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {
+		return min(time.Duration(seconds)*time.Second, retryAfterCap)
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return min(max(at.Sub(now), 0), retryAfterCap)
+	}
+	return 0
+}
+
+// parseAcks reads the answer to a poll: {"acks":{"0":true,"1":false}}. ok is false when it is none.
+func parseAcks(body []byte) (acks map[uint64]bool, ok bool) {
+	var r struct {
+		Acks map[uint64]bool `json:"acks"`
+	}
+	if err := json.Unmarshal(body, &r); err != nil || r.Acks == nil {
+		return nil, false
+	}
+	return r.Acks, true
+}

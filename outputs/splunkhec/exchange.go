@@ -1,0 +1,171 @@
+package splunkhec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/outputs"
+)
+
+// exchange sends one request with n events to one endpoint after the other until one of them has said something about
+// the events. An endpoint that can't be reached, is overloaded or refuses the token only costs the way to the next
+// one. With indexer_ack, delivered is called once when an accepted request is acknowledged or given up.
+//
+// The error is nil for a judgement of the events; else nothing is known about them but that they have to be sent
+// again: *outputs.HoldError when all endpoints need an operator, anything else is temporary.
+func (o *Output) exchange(ctx context.Context, b *body, n int, delivered func(error)) (answer, error) {
+	var tried []*endpoint
+	var worst error
+	for {
+		e, wait := o.pool.pick(tried)
+		if e == nil {
+			return answer{}, o.nobody(worst, wait)
+		}
+		ans, err := o.post(ctx, e, b, n, delivered)
+		if err == nil {
+			o.noteUp(e)
+			return ans, nil
+		}
+		if ctx.Err() != nil {
+			return answer{}, context.Cause(ctx)
+		}
+		o.noteDown(e, err)
+		worst = milder(worst, err)
+		tried = append(tried, e)
+	}
+}
+
+// nobody is the error when no endpoint is left to try.
+func (o *Output) nobody(worst error, wait time.Duration) error {
+	if worst != nil {
+		return worst
+	}
+	return &outputs.RetryError{Err: errors.New("every collector has asked for a pause (Retry-After)"), After: wait}
+}
+
+// milder chooses between the failures of two endpoints the one after which trying again is worth more.
+func milder(a, b error) error {
+	var hold *outputs.HoldError
+	if a == nil || errors.As(a, &hold) {
+		return b
+	}
+	return a
+}
+
+// post sends one request to one endpoint. The answer is one about the events; all else is an error.
+func (o *Output) post(ctx context.Context, e *endpoint, b *body, n int, delivered func(error)) (answer, error) {
+	l := e.enter()
+	defer e.exit(l)
+	s := l.begin()
+	if s.acks == nil {
+		return o.postOn(ctx, s, b, n)
+	}
+	if err := s.acks.take(ctx); err != nil {
+		return answer{}, err
+	}
+	defer s.acks.release()
+	if err := s.acks.verify(ctx); err != nil {
+		return answer{}, ackError(err)
+	}
+	ans, err := o.postOn(ctx, s, b, n)
+	if v := ans.verdict(); err != nil || v != accepted && v != slowDown {
+		return ans, err
+	}
+	if !ans.hasAckID {
+		return ans, &outputs.HoldError{Err: o.endpointError(e, errNoAckID)}
+	}
+	s.acks.add(ctx, ans.ackID, n, delivered)
+	return ans, nil
+}
+
+var errNoAckID = errors.New("the events were accepted without an ackId: turn indexer acknowledgement on in the token, or set indexer_ack = false")
+
+// ackError makes an endpoint without acknowledgements one that needs an operator.
+func ackError(err error) error {
+	var disabled *ackDisabledError
+	if errors.As(err, &disabled) {
+		return &outputs.HoldError{Err: fmt.Errorf("no indexer acknowledgement, so nothing is sent: %w", err)}
+	}
+	return err
+}
+
+func (o *Output) postOn(ctx context.Context, s *session, b *body, n int) (answer, error) {
+	e := s.lane.endpoint
+	start := o.env.Now()
+	ans, _, err := s.do(ctx, http.MethodPost, e.event, b, maxAnswer)
+	o.metrics.request(e, &ans, err, o.env.Now().Sub(start))
+	if err != nil {
+		return ans, o.connectionError(e, err)
+	}
+	if ans.code == 27 && s.acks != nil { // the channel is full: the next events get another
+		s.lane.abandon(s)
+	}
+	switch ans.verdict() {
+	case retry:
+		return ans, &outputs.RetryError{Err: o.endpointError(e, ans.err()), After: ans.retryAfter}
+	case hold:
+		return ans, &outputs.HoldError{Err: o.endpointError(e, ans.err())}
+	default:
+		return ans, nil
+	}
+}
+
+// connectionError is what a failed request means.
+func (o *Output) connectionError(e *endpoint, err error) error {
+	operator := needsOperator(err)
+	err = o.endpointError(e, withoutURL(err))
+	if operator {
+		return &outputs.HoldError{Err: err}
+	}
+	return err
+}
+
+// withoutURL drops net/http's method and URL, which say nothing new.
+func withoutURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// endpointError says where. No error leaves the output without having passed here: it is where an echoed token, in a
+// malformed status line for instance, ends.
+func (o *Output) endpointError(e *endpoint, err error) error {
+	if text := err.Error(); strings.Contains(text, o.token.Reveal()) {
+		err = errors.New(o.redact(text))
+	}
+	return fmt.Errorf("%s: %w", e.base, err)
+}
+
+func (o *Output) redact(text string) string {
+	if o.token.IsZero() {
+		return text
+	}
+	return strings.ReplaceAll(text, o.token.Reveal(), "[redacted]")
+}
+
+func (o *Output) noteUp(e *endpoint) {
+	o.down.Store(false)
+	if o.pool.worked(e) && len(o.pool.endpoints) > 1 {
+		o.env.Log.Info("the collector works again", "endpoint", e.base)
+	}
+}
+
+// noteDown logs only with several endpoints: with one the batch fails too, and bridge/forward says so.
+func (o *Output) noteDown(e *endpoint, err error) {
+	var retry *outputs.RetryError
+	after := time.Duration(0)
+	if errors.As(err, &retry) {
+		after = retry.After
+	}
+	o.down.Store(true)
+	if o.pool.failed(e, err, after) && len(o.pool.endpoints) > 1 {
+		o.env.Log.Warn("the collector does not work, going on with the others", "endpoint", e.base, "error", err)
+	}
+}

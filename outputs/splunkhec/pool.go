@@ -1,0 +1,167 @@
+package splunkhec
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// pool knows how the endpoints are. Requests go to the healthy ones in turn. One that failed is left alone for a
+// while of its own, doubling from minDown to maxDown, and is then asked for its health in the background, so that a
+// dead endpoint costs a live one no time. Only when none is healthy does a request try an unhealthy one.
+type pool struct {
+	now       func() time.Time
+	check     func(*endpoint) // starts a health check in the background
+	mu        sync.Mutex
+	endpoints []*endpoint
+	next      int // where the turn is
+	last      *endpoint
+}
+
+const (
+	minDown = time.Second
+	maxDown = time.Minute
+)
+
+// health is what the pool knows of one endpoint; the pool's mutex guards it.
+type health struct {
+	fails    int       // in a row
+	down     bool      // not to be used while others are up
+	until    time.Time // when it is worth another look
+	blocked  time.Time // Retry-After: not to be asked before
+	checking bool
+	problem  error // the last failure
+}
+
+// pick returns the endpoint for one request: the next healthy one that isn't in tried, or, for a request that has
+// tried nothing yet, the unhealthy one that has rested longest. nil means none; wait is then how long all of them
+// asked to be left alone, 0 if they didn't.
+func (p *pool) pick(tried []*endpoint) (ep *endpoint, wait time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	p.revive(now)
+	for i := range p.endpoints {
+		e := p.endpoints[(p.next+i)%len(p.endpoints)]
+		if !e.health.down && !contains(tried, e) {
+			p.next = (p.next + i + 1) % len(p.endpoints)
+			p.last = e
+			return e, 0
+		}
+	}
+	if len(tried) > 0 {
+		return nil, 0
+	}
+	return p.leastBad(now)
+}
+
+func (p *pool) leastBad(now time.Time) (best *endpoint, wait time.Duration) {
+	for _, e := range p.endpoints {
+		if left := e.health.blocked.Sub(now); left > 0 {
+			if wait == 0 || left < wait {
+				wait = left
+			}
+			continue
+		}
+		if best == nil || e.health.until.Before(best.health.until) {
+			best = e
+		}
+	}
+	if best == nil {
+		return nil, wait
+	}
+	p.last = best
+	return best, 0
+}
+
+// revive starts the health checks that are due. Without a healthy endpoint the requests themselves are the check.
+func (p *pool) revive(now time.Time) {
+	up := false
+	for _, e := range p.endpoints {
+		up = up || !e.health.down
+	}
+	for _, e := range p.endpoints {
+		h := &e.health
+		if up && h.down && !h.checking && !h.until.After(now) && !h.blocked.After(now) {
+			h.checking = true
+			p.check(e)
+		}
+	}
+}
+
+// checked notes the result of a health check. A healthy endpoint gets requests again; its count of failures stays
+// until one succeeds, so that a health page that knows nothing of the token doesn't reset the back-off.
+func (p *pool) checked(e *endpoint, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e.health.checking = false
+	if err != nil {
+		p.rest(e, err)
+		return
+	}
+	e.health.down = false
+}
+
+// failed notes that a request to e failed, and returns whether that is news: another problem than before.
+func (p *pool) failed(e *endpoint, err error, retryAfter time.Duration) (news bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	news = e.health.problem == nil || e.health.problem.Error() != err.Error()
+	p.rest(e, err)
+	if retryAfter > 0 {
+		e.health.blocked = p.now().Add(retryAfter)
+	}
+	return news
+}
+
+func (p *pool) rest(e *endpoint, err error) {
+	h := &e.health
+	h.down, h.problem = true, err
+	d := min(minDown<<min(h.fails, 10), maxDown)
+	h.fails++
+	h.until = p.now().Add(d/2 + rand.N(d/2+1)) //nolint:gosec // jitter
+}
+
+// worked notes that e answered well, and returns whether that is news.
+func (p *pool) worked(e *endpoint) (news bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	news = e.health.problem != nil
+	checking := e.health.checking
+	e.health = health{checking: checking}
+	return news
+}
+
+// snapshot returns the problems of the endpoints that are down and the one used last (nil: none yet).
+func (p *pool) snapshot() (problems []error, last *endpoint) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.endpoints {
+		if e.health.problem != nil {
+			problems = append(problems, e.health.problem)
+		}
+	}
+	return problems, p.last
+}
+
+// up counts the endpoints that work as far as is known.
+func (p *pool) up() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, e := range p.endpoints {
+		if !e.health.down {
+			n++
+		}
+	}
+	return n
+}
+
+func contains(list []*endpoint, e *endpoint) bool {
+	for _, x := range list {
+		if x == e {
+			return true
+		}
+	}
+	return false
+}

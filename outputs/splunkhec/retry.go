@@ -1,0 +1,94 @@
+package splunkhec
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+)
+
+// The short retry inside one attempt. It bridges a dropped connection or a restart of a load balancer's worker;
+// anything longer is bridge/forward's, from the durable queue. With several URLs the next URL is the better retry.
+const (
+	shortRetries = 2
+	shortWaitMin = 100 * time.Millisecond
+	shortWaitMax = time.Second
+)
+
+func (o *Output) newClient(httpClient *http.Client) *retryablehttp.Client {
+	c := &retryablehttp.Client{
+		HTTPClient:   httpClient,
+		Logger:       debugLogger{o.env.Log},
+		RetryWaitMin: shortWaitMin,
+		RetryWaitMax: shortWaitMax,
+		CheckRetry:   o.retryShortly,
+		Backoff:      o.shortBackoff,
+		// Without it the last answer is lost when the retries run out, and with it the code that says why.
+		ErrorHandler: retryablehttp.PassthroughErrorHandler,
+	}
+	if len(o.settings.URLs) == 1 {
+		c.RetryMax = shortRetries
+	}
+	return c
+}
+
+// retryShortly is a retryablehttp.CheckRetry. Nothing that took a timeout to fail, that no repetition mends, or that
+// asks for a longer pause is repeated here.
+func (o *Output) retryShortly(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if err != nil {
+		var timeout net.Error
+		return !needsOperator(err) && (!errors.As(err, &timeout) || !timeout.Timeout()), nil
+	}
+	a := answer{status: resp.StatusCode, code: noCode}
+	return a.verdict() == retry && resp.StatusCode >= 400 && retryAfter(resp.Header, o.env.Now()) <= shortWaitMax, nil
+}
+
+// shortBackoff is a retryablehttp.Backoff: exponential with full jitter, and no less than Retry-After.
+func (o *Output) shortBackoff(minimum, maximum time.Duration, attempt int, resp *http.Response) time.Duration {
+	d := min(minimum<<min(attempt, 10), maximum)
+	d = d/2 + rand.N(d/2+1) //nolint:gosec // jitter
+	if resp != nil {
+		d = max(d, min(retryAfter(resp.Header, o.env.Now()), maximum))
+	}
+	return d
+}
+
+// needsOperator reports whether a failed connection will go on failing until somebody changes a certificate or a
+// setting.
+func needsOperator(err error) bool {
+	var (
+		verification *tls.CertificateVerificationError
+		authority    x509.UnknownAuthorityError
+		hostname     x509.HostnameError
+		invalid      x509.CertificateInvalidError
+		record       tls.RecordHeaderError
+		settings     *tlsFilesError
+	)
+	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname) ||
+		errors.As(err, &invalid) || errors.As(err, &record) || errors.As(err, &settings)
+}
+
+// tlsFilesError says that the TLS settings can't be used at the moment.
+type tlsFilesError struct{ err error }
+
+func (e *tlsFilesError) Error() string { return e.err.Error() }
+func (e *tlsFilesError) Unwrap() error { return e.err }
+
+// debugLogger is a retryablehttp.LeveledLogger that keeps everything at debug: what matters is logged once, by the
+// output or by bridge/forward.
+type debugLogger struct{ log *slog.Logger }
+
+func (l debugLogger) Error(msg string, kv ...any) { l.log.Debug(msg, kv...) } //nolint:sloglint // the library's text
+func (l debugLogger) Info(msg string, kv ...any)  { l.log.Debug(msg, kv...) } //nolint:sloglint // the library's text
+func (l debugLogger) Debug(msg string, kv ...any) { l.log.Debug(msg, kv...) } //nolint:sloglint // the library's text
+func (l debugLogger) Warn(msg string, kv ...any)  { l.log.Debug(msg, kv...) } //nolint:sloglint // the library's text
