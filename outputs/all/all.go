@@ -7,7 +7,7 @@ import (
 
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/file"
-	//	"github.com/linuxguard/linuxguard-bridge/outputs/splunkhec"
+	"github.com/linuxguard/linuxguard-bridge/outputs/splunkhec"
 	"github.com/linuxguard/linuxguard-bridge/outputs/syslog"
 )
 
@@ -15,7 +15,7 @@ import (
 func Kinds() []outputs.Kind {
 	return []outputs.Kind{
 		file.Kind(),
-		//		splunkhec.Kind(),
+		splunkhec.Kind(),
 		syslog.Kind(),
 	}
 }
