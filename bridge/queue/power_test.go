@@ -1,0 +1,130 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestPowerLoss cuts the power of a queue at random moments: what was not synced is dropped, all of it or a random part.
+// Everything acknowledged must be there afterwards.
+func TestPowerLoss(t *testing.T) {
+	t.Parallel()
+	runs := 12
+	if long() {
+		runs = 200
+	}
+	for run := range runs {
+		acknowledged, dir := cutPower(t, run, "")
+		if lost := lostOf(t, dir, acknowledged); lost > 0 {
+			t.Fatalf("run %d: %d of %d acknowledged events are lost", run, lost, len(acknowledged))
+		}
+	}
+}
+
+// TestPowerLossSeesAMissingSync proves that TestPowerLoss can fail: without syncs, acknowledged events are lost.
+func TestPowerLossSeesAMissingSync(t *testing.T) {
+	t.Parallel()
+	acknowledged, dir := cutPower(t, 0, "yes")
+	if lost := lostOf(t, dir, acknowledged); lost == 0 {
+		t.Errorf("a queue that answers before the sync lost nothing of %d: the test is blind", len(acknowledged))
+	}
+}
+
+// cutPower runs a child until its power is cut and returns what it had acknowledged, and the folder as the disk has it.
+func cutPower(t *testing.T, run int, noSync string) (map[string]bool, string) {
+	t.Helper()
+	dir, after := t.TempDir(), t.TempDir()
+	q := openTest(t, Options{Directory: dir, Outputs: []OutputSpec{{Name: "recorder"}}})
+	if err := q.Close(t.Context()); err != nil { // the file exists now, and is durable
+		t.Fatal(err)
+	}
+	c := startChild(t, "power", "DIR="+dir, "AFTER="+after, "NOSYNC="+noSync, fmt.Sprint("RUN=", run))
+	acknowledged := make(map[string]bool)
+	for id := range c.lines {
+		acknowledged[id] = true
+	}
+	if err := c.cmd.Wait(); err != nil {
+		t.Fatalf("run %d: %v", run, err)
+	}
+	if len(acknowledged) == 0 {
+		t.Fatalf("run %d acknowledged nothing", run)
+	}
+	return acknowledged, after
+}
+
+func lostOf(t *testing.T, dir string, acknowledged map[string]bool) int {
+	t.Helper()
+	q := openTest(t, Options{Directory: dir, Outputs: []OutputSpec{{Name: "recorder"}}})
+	lost := 0
+	for id := range acknowledged {
+		// Delivered ones are remembered too, so the memory knows everything that was acknowledged.
+		if r, err := q.Append(t.Context(), namedEvent(id), ""); err != nil || r.Outcome != Duplicate {
+			lost++
+		}
+	}
+	if files, err := filepath.Glob(filepath.Join(dir, "*.damaged-*")); err != nil || len(files) > 0 {
+		t.Errorf("a power cut left a damaged file: %v, %v", files, err)
+	}
+	return lost
+}
+
+// childPower appends until it cuts its own power.
+func childPower() error {
+	run, err := strconv.ParseUint(os.Getenv("RUN"), 10, 64)
+	if err != nil {
+		return err
+	}
+	rnd := rand.New(rand.NewPCG(run, uint64(time.Now().UnixNano())))
+	in, err := intercept(filepath.Join(os.Getenv("DIR"), "queue.db"))
+	if err != nil {
+		return err
+	}
+	opts := Options{Directory: os.Getenv("DIR"), CursorInterval: childInterval, Outputs: []OutputSpec{{Name: "recorder"}}}
+	q, err := Open(context.Background(), opts)
+	if err != nil {
+		return err
+	}
+	if os.Getenv("NOSYNC") != "" {
+		q.(*embedded).db.NoSync = true
+	}
+	var wg sync.WaitGroup
+	for p := range childProducers {
+		wg.Go(func() { produceNamed(q, fmt.Sprintf("%d-%d", run, p), nil) })
+	}
+	wg.Go(func() { _ = deliverTo(q, os.NewFile(uintptr(mustOpenNull()), "null"), 0) })
+	time.Sleep(time.Duration(50+rnd.IntN(250)) * time.Millisecond)
+	in.mu.Lock() // from here on no write and no sync returns, so nothing more is acknowledged
+	image := in.durable
+	if run%2 == 1 { // some of the writes had reached the disk, in any order
+		for _, w := range in.pending {
+			if rnd.IntN(2) == 0 {
+				image = w.apply(image)
+			}
+		}
+	}
+	if err := os.WriteFile(filepath.Join(os.Getenv("AFTER"), "queue.db"), image, 0o600); err != nil {
+		return err
+	}
+	os.Exit(0)
+	return nil
+}
+
+func mustOpenNull() int {
+	fd, err := unix.Open(os.DevNull, unix.O_WRONLY, 0)
+	if err != nil {
+		panic(err)
+	}
+	return fd
+}
+
+func childSyncErrors() error { return nil }
+func childSpace() error      { return nil }
