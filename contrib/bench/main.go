@@ -1,0 +1,79 @@
+// Command bench measures linuxguard-bridge end to end: signed webhooks in, syslog over TCP and Splunk HEC out, the
+// queue on a real disk. In the same run, interleaved, it measures two floors under the same load:
+//
+//	floor 1  a bare net/http handler that reads the body and checks the HMAC
+//	floor 2  the same with a group-committed append and one fdatasync a group to one file
+//
+// so that a figure says how much the bridge costs beyond what any receiver with its guarantees must pay on the same
+// machine in the same minute. Load, sinks and report live in this process, what is measured in child processes.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// settings are the command line.
+type settings struct {
+	bin      string
+	dir      string // work files: queue, floor's file; on the disk to measure
+	report   string // folder for the report and the profiles
+	rounds   int
+	duration time.Duration
+	conns    []int
+	rate     int // requests a second over all connections; 0: closed loop
+	profile  bool
+	preload  int // backlog test: events queued while the outputs are down; 0: none
+	soak     time.Duration
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "floor" {
+		runFloor(os.Args[2:])
+		return
+	}
+	s, err := parse(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, s); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1) //nolint:gocritic // nothing is left to clean up
+	}
+}
+
+func parse(args []string) (*settings, error) {
+	s := &settings{}
+	var conns string
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.StringVar(&s.bin, "bin", "bin/linuxguard-bridge", "the built `program`")
+	f.StringVar(&s.dir, "dir", "", "`folder` on the disk to measure; default: a temporary one below .cache")
+	f.StringVar(&s.report, "report", ".cache/bench", "`folder` for report.md, report.json and profiles")
+	f.IntVar(&s.rounds, "rounds", 3, "rounds; the report shows medians")
+	f.DurationVar(&s.duration, "duration", 10*time.Second, "length of one run")
+	f.StringVar(&conns, "conns", "1,16,128", "connection counts, comma-separated")
+	f.IntVar(&s.rate, "rate", 0, "fixed requests a second instead of a closed loop")
+	f.BoolVar(&s.profile, "profile", false, "write CPU, heap, mutex and block profiles of the bridge, one run each connection count")
+	f.IntVar(&s.preload, "backlog", 0, "also queue so many `events` with the outputs down and measure the drain")
+	f.DurationVar(&s.soak, "soak", 0, "also run so long at 16 connections and state the slope of RssAnon")
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	for _, word := range strings.Split(conns, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(word))
+		if err != nil || n < 1 || n > 10000 {
+			return nil, fmt.Errorf("-conns: %q is no count of connections", word)
+		}
+		s.conns = append(s.conns, n)
+	}
+	return s, nil
+}

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is a child that is measured: the bridge or a floor.
+type process struct {
+	cmd    *exec.Cmd
+	stderr bytes.Buffer
+	peak   atomicMax // RssAnon
+	halt   chan struct{}
+	wg     sync.WaitGroup
+}
+
+// atomicMax remembers the largest value it was shown.
+type atomicMax struct {
+	mu  sync.Mutex
+	max int64
+}
+
+func (m *atomicMax) show(v int64) {
+	m.mu.Lock()
+	m.max = max(m.max, v)
+	m.mu.Unlock()
+}
+
+func (m *atomicMax) value() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.max
+}
+
+// usage is what a process has used so far.
+type usage struct {
+	cpu   time.Duration // user and system, all threads
+	wrote int64         // bytes that reached the block layer
+	anon  int64         // RssAnon now
+}
+
+func startProcess(cmd *exec.Cmd) (*process, error) {
+	p := &process{cmd: cmd, halt: make(chan struct{})}
+	cmd.Stderr = &p.stderr
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", cmd.Path, err)
+	}
+	p.wg.Go(p.watch)
+	return p, nil
+}
+
+// watch samples the memory, because the kernel keeps no peak of the anonymous part.
+func (p *process) watch() {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.halt:
+			return
+		case <-tick.C:
+			p.peak.show(p.rssAnon())
+		}
+	}
+}
+
+func (p *process) rssAnon() int64 {
+	return procField(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "status"), "RssAnon:") * 1024
+}
+
+// procField reads the number behind name in a "name value" file; 0 when there is none.
+func procField(path, name string) int64 {
+	text, err := os.ReadFile(path) //nolint:gosec // below /proc
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, name); ok {
+			n, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			return n
+		}
+	}
+	return 0
+}
+
+// now reads what the process has used until now. CPU comes from the process's own clock: it has no ticks.
+func (p *process) now() (usage, error) {
+	pid := p.cmd.Process.Pid
+	var ts unix.Timespec
+	// The clock id of another process's CPU time: clock_getcpuclockid(3).
+	clock := int32(^pid<<3) | 2 //nolint:gosec // a pid fits
+	if err := unix.ClockGettime(clock, &ts); err != nil {
+		return usage{}, fmt.Errorf("CPU time of process %d: %w", pid, err)
+	}
+	io := filepath.Join("/proc", strconv.Itoa(pid), "io")
+	return usage{cpu: time.Duration(ts.Nano()), wrote: procField(io, "write_bytes:"), anon: p.rssAnon()}, nil
+}
+
+// stop ends the process in good order, by force after a while.
+func (p *process) stop() error {
+	close(p.halt)
+	p.wg.Wait()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	timer := time.AfterFunc(40*time.Second, func() { _ = p.cmd.Process.Kill() })
+	defer timer.Stop()
+	err := p.cmd.Wait()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGTERM { //nolint:forcetypeassert,errcheck // Linux
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, p.stderr.String())
+	}
+	return nil
+}
+
+// startFloor starts floor 1 (no file) or floor 2 and returns its address.
+func startFloor(ctx context.Context, file string) (*process, string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, "", err
+	}
+	cmd := exec.CommandContext(ctx, self, "floor", "-file", file) //nolint:gosec // this program
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := startProcess(cmd)
+	if err != nil {
+		return nil, "", err
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		return nil, "", fmt.Errorf("floor: %w: %s", err, p.stderr.String())
+	}
+	return p, strings.TrimSpace(line), nil
+}
+
+// bridge is the daemon under test with what the bench knows of it.
+type bridge struct {
+	*process
+	addr    string
+	toReady time.Duration
+}
+
+const configText = `
+[server]
+listen = ["127.0.0.1:%d"]
+plaintext = true
+[endpoint.linuxguard]
+path = "` + hookPath + `"
+secrets = ["env:BENCH_SECRET"]
+[queue]
+directory = %q
+max_bytes = "8GiB"
+[dedupe]
+capacity = 100000
+[admin]
+listen = ""
+socket = %q
+[log]
+level = "warn"
+format = "text"
+[output.siem]
+type = "syslog"
+addresses = ["tcp://%s"]
+[output.splunk]
+type = "splunk_hec"
+urls = [%q]
+token = "env:BENCH_TOKEN"
+`
+
+// startBridge starts the daemon with its queue in dir and waits until it says READY=1.
+func startBridge(ctx context.Context, s *settings, dir, syslogAddr, hecURL, profile string) (*bridge, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	config := filepath.Join(dir, "config.toml")
+	text := fmt.Sprintf(configText, port, filepath.Join(dir, "queue"), filepath.Join(dir, "admin.sock"), syslogAddr, hecURL)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify.sock"), Net: "unixgram"})
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(filepath.Join(dir, "notify.sock"))                //nolint:errcheck // a temporary folder
+	defer notify.Close()                                              //nolint:errcheck // read only
+	cmd := exec.CommandContext(ctx, s.bin, "run", "--config", config) //nolint:gosec // the operator names it
+	cmd.Env = append(os.Environ(), "BENCH_SECRET="+hmacKey, "BENCH_TOKEN=00000000-0000-0000-0000-000000000000",
+		"NOTIFY_SOCKET="+filepath.Join(dir, "notify.sock"))
+	if profile != "" {
+		cmd.Env = append(cmd.Env, "LINUXGUARD_BRIDGE_PROFILE="+profile)
+	}
+	began := time.Now()
+	p, err := startProcess(cmd)
+	if err != nil {
+		return nil, err
+	}
+	if err := waitReady(notify, time.Minute); err != nil {
+		_ = p.stop()
+		return nil, fmt.Errorf("the bridge did not get ready: %w: %s", err, p.stderr.String())
+	}
+	return &bridge{p, fmt.Sprintf("127.0.0.1:%d", port), time.Since(began)}, nil
+}
+
+func waitReady(notify *net.UnixConn, limit time.Duration) error {
+	buf := make([]byte, 4096)
+	if err := notify.SetReadDeadline(time.Now().Add(limit)); err != nil {
+		return err
+	}
+	for {
+		n, err := notify.Read(buf)
+		if err != nil {
+			return err
+		}
+		if bytes.Contains(buf[:n], []byte("READY=1")) {
+			return nil
+		}
+	}
+}
+
+// freePort asks the kernel for a port. Another program could take it before the bridge does; then the bridge says so
+// and the bench ends.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert,errcheck // tcp
+	return port, l.Close()
+}
