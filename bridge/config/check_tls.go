@@ -4,10 +4,16 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
+
+// maxFileBytes bounds what is read of a file of certificates: a system's bundle is 250 KiB.
+const maxFileBytes = 4 << 20
 
 // expiryWarning is how long before a certificate's end the operator is told.
 const expiryWarning = 14 * 24 * time.Hour
@@ -74,12 +80,29 @@ func (l *loader) readFile(at keyPath, file string) ([]byte, bool) {
 	if file == "" {
 		return nil, false
 	}
-	data, err := os.ReadFile(file) //nolint:gosec // the operator names the file in the configuration
+	data, err := readRegular(file)
 	if err != nil {
-		l.errorf(at, "", "can't read %q: %s", file, reason(err))
+		l.errorf(at, "", "can't read %q: %s", file, err)
 		return nil, false
 	}
 	return data, true
+}
+
+// readRegular reads a regular file of at most maxFileBytes. A pipe in its place doesn't make it wait.
+func readRegular(file string) ([]byte, error) {
+	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0) //nolint:gosec // the operator names the file in the configuration
+	if err != nil {
+		return nil, reason(err)
+	}
+	defer f.Close() //nolint:errcheck // read only
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err == nil && len(data) > maxFileBytes {
+		err = errors.New("too large: longer than " + FormatSize(maxFileBytes))
+	}
+	return data, reason(err)
 }
 
 // reason is a file error without the operation and the path, which the text around it has said.

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"os"
 	"strings"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
@@ -15,7 +14,7 @@ import (
 // keys so.
 func (l *loader) fingerprint(name string, table map[string]any) string {
 	outside := map[string]string{}
-	l.referred("", table, outside)
+	l.referred(path("output", name), table, outside)
 	text, err := json.Marshal([]any{name, table, outside})
 	if err != nil { // NaN and infinity, which no output takes
 		text = []byte(err.Error())
@@ -25,24 +24,25 @@ func (l *loader) fingerprint(name string, table map[string]any) string {
 }
 
 // referred collects what the values of a table refer to.
-func (l *loader) referred(key string, value any, outside map[string]string) {
+func (l *loader) referred(at keyPath, value any, outside map[string]string) {
 	switch v := value.(type) {
 	case map[string]any:
 		for k, inner := range v {
-			l.referred(k, inner, outside)
+			l.referred(at.key(k), inner, outside)
 		}
 	case []any:
-		for _, inner := range v {
-			l.referred(key, inner, outside)
+		for i, inner := range v {
+			l.referred(at.index(i), inner, outside)
 		}
 	case []map[string]any:
-		for _, inner := range v {
-			l.referred(key, inner, outside)
+		for i, inner := range v {
+			l.referred(at.index(i), inner, outside)
 		}
 	case string:
 		if secret.Ref(v).IsValid() {
 			outside[v] = l.digestOfSecret(secret.Ref(v))
-		} else if strings.HasSuffix(key, "_file") {
+			l.warnUnseen(at, secret.Ref(v))
+		} else if strings.HasSuffix(at[len(at)-1], "_file") {
 			outside[v] = digestOfFile(v)
 		}
 	}
@@ -58,7 +58,7 @@ func (l *loader) digestOfSecret(ref secret.Ref) string {
 }
 
 func digestOfFile(path string) string {
-	data, err := os.ReadFile(path) //nolint:gosec // the operator names the file in the configuration
+	data, err := readRegular(path)
 	if err != nil {
 		return err.Error()
 	}

@@ -9,8 +9,10 @@ import (
 	"maps"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
@@ -58,7 +60,14 @@ func Load(path string, opts Options) (*Config, *Report) {
 			Severity: Error, File: path, Text: "can't read the configuration file: " + err.Error(),
 		}}}
 	}
-	return LoadBytes(path, data, opts)
+	cfg, report := LoadBytes(path, data, opts)
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o002 != 0 {
+		report.Problems = slices.Insert(report.Problems, 0, Problem{
+			Severity: Warning, File: path, Hint: "chmod o-w " + path,
+			Text: fmt.Sprintf("other users can write this file (mode %04o), and so read every signal", info.Mode().Perm()),
+		})
+	}
+	return cfg, report
 }
 
 // LoadBytes is Load for a file that is in memory already; name is what reports call it.
@@ -131,7 +140,7 @@ func (l *loader) parse(src string) bool {
 	}
 	problem := Problem{Severity: Error, File: l.report.File, Text: strings.TrimPrefix(err.Error(), "toml: ")}
 	if parseErr := (toml.ParseError{}); errors.As(err, &parseErr) {
-		problem.Text = parseErr.Message
+		problem.Text = printable(parseErr.Message)
 		problem.Line = parseErr.Position.Line
 		problem.Column = columnOf(src, parseErr.Position)
 	}
@@ -209,8 +218,18 @@ func (l *loader) problem(s Severity, p keyPath, hint, text string) Problem {
 	at := l.at.find(p)
 	return Problem{
 		Severity: s, File: l.report.File, Line: at.line, Column: at.column,
-		Key: p.String(), Text: text, Hint: hint,
+		Key: p.String(), Text: printable(text), Hint: printable(hint),
 	}
+}
+
+// printable keeps a problem on one line and away from the terminal's controls, whatever the file holds.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
 }
 
 // isSet reports whether the file itself has the key, rather than its default.
@@ -230,5 +249,14 @@ func (l *loader) secret(at keyPath, ref secret.Ref) (secret.Value, bool) {
 		l.errorf(at, "", "%s", r.err)
 		return secret.Value{}, false
 	}
+	l.warnUnseen(at, ref)
 	return r.value, true
+}
+
+// warnUnseen says that a secret was not looked at.
+func (l *loader) warnUnseen(at keyPath, ref secret.Ref) {
+	if l.opts.Resolver.Unseen(ref) {
+		l.warnf(at, "to check it as well: systemd-run -p LoadCredential=... linuxguard-bridge check",
+			"credentials exist inside of the service only: %s is not checked", ref.Name())
+	}
 }

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -33,12 +35,7 @@ func TestRules(t *testing.T) {
 				t.Fatal(err)
 			}
 			w := newWorld(t)
-			cfg, report := w.load(string(text), func(o *Options) { o.Strict = strings.Contains(string(text), "# strict") },
-				func(o *Options) {
-					if strings.Contains(string(text), "# disk full") {
-						o.FreeBytes = func(string) (int64, bool) { return 3 << 29, true }
-					}
-				})
+			cfg, report := w.load(string(text), circumstances(string(text)))
 			var got bytes.Buffer
 			if err := report.WriteText(&got); err != nil {
 				t.Fatal(err)
@@ -48,6 +45,21 @@ func TestRules(t *testing.T) {
 				t.Errorf("config %v although the report's error is %v", cfg != nil, report.Err())
 			}
 		})
+	}
+}
+
+// circumstances are what a case's first line says about the world around it.
+func circumstances(text string) func(*Options) {
+	first, _, _ := strings.Cut(text, "\n")
+	return func(o *Options) {
+		switch first {
+		case "# strict":
+			o.Strict = true
+		case "# disk full":
+			o.FreeBytes = func(string) (int64, bool) { return 3 << 29, true }
+		case "# outside":
+			o.Resolver = secret.NewCheckResolver(func(string) string { return "" }, "/nonexistent")
+		}
 	}
 }
 
@@ -205,6 +217,16 @@ func TestLoadMissingFile(t *testing.T) {
 	const want = "/nonexistent/config.toml: error: can't read the configuration file: no such file or directory"
 	if cfg != nil || report.Err() == nil || report.Err().Error() != want {
 		t.Errorf("got %v, want %s", report.Err(), want)
+	}
+}
+
+func TestWritableFileIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write(t, "config.toml", strings.ReplaceAll(smallest, "DIR", w.dir), 0o666)
+	cfg, report := Load(w.path("config.toml"), w.options())
+	if cfg == nil || len(report.Problems) != 1 || !strings.Contains(report.Problems[0].Text, "other users can write this file (mode 0666)") {
+		t.Errorf("got %v", report.Problems)
 	}
 }
 

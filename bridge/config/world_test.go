@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
 )
 
@@ -42,6 +44,12 @@ func newWorld(t *testing.T) *world {
 	w.write(t, "readable", "0123456789abcdef0123456789abcdef", 0o644)
 	w.write(t, "empty", "\n", 0o600)
 	w.write(t, "short", "hunter2", 0o600)
+	w.write(t, "fifteen", "0123456789abcde", 0o600)
+	w.write(t, "sixteen", "0123456789abcdef", 0o600)
+	w.write(t, "large", strings.Repeat("x", maxFileBytes+1), 0o600)
+	if err := unix.Mkfifo(w.path("fifo"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	w.write(t, "header", "Bearer 0123456789", 0o600)
 	w.write(t, "multiline", "first line\nsecond line", 0o600)
 	w.write(t, "credentials/webhook-secret", "fedcba9876543210fedcba9876543210", 0o600)

@@ -3,6 +3,7 @@
 package secret
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -87,11 +88,36 @@ var ErrEmpty = errors.New("the secret is empty")
 
 // Resolver looks references up. The zero value is not usable; see NewResolver.
 type Resolver struct {
-	getenv func(string) string
+	getenv   func(string) string
+	fallback string // the credentials directory when the environment names none
+	pretend  bool   // stand in for credentials that can't be reached from here
 }
 
 // NewResolver returns a Resolver that reads the environment through getenv (os.Getenv outside of tests).
 func NewResolver(getenv func(string) string) *Resolver { return &Resolver{getenv: getenv} }
+
+// NewCheckResolver returns a Resolver for looking at a configuration from outside of the service, where systemd has set
+// no $CREDENTIALS_DIRECTORY. It looks into directory instead, which is /run/credentials/UNIT while the service runs
+// (systemd.exec(5)). A credential that isn't there either is Unseen and resolves to a made-up value, so that the rest
+// of the configuration can be checked. Don't send anything with it.
+func NewCheckResolver(getenv func(string) string, directory string) *Resolver {
+	return &Resolver{getenv: getenv, fallback: directory, pretend: true}
+}
+
+// Unseen reports whether Resolve returns a made-up value for ref.
+func (r *Resolver) Unseen(ref Ref) bool {
+	scheme, name, _ := strings.Cut(string(ref), ":")
+	if !r.pretend || scheme != "credential" || r.getenv(credentialsVariable) != "" || !isFileName(name) {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(r.fallback, name))
+	return err != nil
+}
+
+// credentialsVariable names the folder in which systemd puts a service's credentials (systemd.exec(5)).
+const credentialsVariable = "CREDENTIALS_DIRECTORY"
+
+func isFileName(name string) bool { return name == filepath.Base(name) && name != ".." && name != "." }
 
 // errForm says what a reference looks like. It never repeats what stood there instead: that may be the secret itself.
 var errForm = errors.New(`a secret is a reference: "credential:NAME", "file:/path" or "env:NAME"`)
@@ -139,10 +165,13 @@ func (r *Resolver) variable(name string) (string, error) {
 }
 
 func (r *Resolver) credential(name string) (string, error) {
-	if name != filepath.Base(name) || name == ".." || name == "." {
+	if !isFileName(name) {
 		return "", errors.New("a credential's name holds no slash")
 	}
-	dir := r.getenv("CREDENTIALS_DIRECTORY")
+	if r.Unseen(Ref("credential:" + name)) {
+		return "not known outside of the service:" + name, nil // with a colon, for those that hold user:password
+	}
+	dir := cmp.Or(r.getenv(credentialsVariable), r.fallback)
 	if dir == "" {
 		return "", errors.New("$CREDENTIALS_DIRECTORY is not set: credentials come from systemd (LoadCredential= in the unit)")
 	}

@@ -148,6 +148,34 @@ func resolver(dir string, pairs ...string) *secret.Resolver {
 	return secret.NewResolver(func(name string) string { return env[name] })
 }
 
+func TestCheckResolver(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "there"), "s", 0o600)
+	none := func(string) string { return "" }
+	r := secret.NewCheckResolver(none, dir)
+	if v, err := r.Resolve("credential:there"); err != nil || v.Reveal() != "s" || r.Unseen("credential:there") {
+		t.Errorf("got %v, %v", v.Reveal(), err)
+	}
+	a, errA := r.Resolve("credential:a")
+	b, errB := r.Resolve("credential:b")
+	if err := errors.Join(errA, errB); err != nil || a == b || len(a.Reveal()) < 16 || !r.Unseen("credential:a") {
+		t.Errorf("got %v and %v, %v", a.Reveal(), b.Reveal(), err)
+	}
+	for _, ref := range []secret.Ref{"credential:../a", "env:NONE", "file:/none", "none"} {
+		if _, err := r.Resolve(ref); err == nil || r.Unseen(ref) {
+			t.Errorf("%s is made up", ref)
+		}
+	}
+	inside := secret.NewCheckResolver(func(string) string { return dir }, "/none")
+	if _, err := inside.Resolve("credential:a"); err == nil || inside.Unseen("credential:a") {
+		t.Error("a credential that is missing inside of the service is made up")
+	}
+	if _, err := secret.NewResolver(none).Resolve("credential:a"); err == nil {
+		t.Error("the service's own resolver makes up a credential")
+	}
+}
+
 func write(t *testing.T, path, content string, mode os.FileMode) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
