@@ -158,15 +158,25 @@ func (e allFailed) classify() error {
 	return &outputs.HoldError{Err: e}
 }
 
-// forOperator reports whether err is about certificates: ours, the peer's, or the files they come from.
+// judge is classify for one connection that ended without having delivered anything: with TLS 1.3, the refusal of our
+// certificate comes after the handshake.
+func judge(err error, proven bool) error {
+	if !proven && forOperator(err) {
+		return &outputs.HoldError{Err: err}
+	}
+	return err
+}
+
+// forOperator reports whether err is about certificates: the peer's, or ours in the peer's eyes.
 func forOperator(err error) bool {
 	var (
 		verification *tls.CertificateVerificationError
 		authority    x509.UnknownAuthorityError
 		hostname     x509.HostnameError
 		invalid      x509.CertificateInvalidError
-		alert        tls.AlertError
+		remote       *net.OpError
 	)
 	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname) ||
-		errors.As(err, &invalid) || errors.As(err, &alert)
+		errors.As(err, &invalid) ||
+		errors.As(err, &remote) && remote.Op == "remote error" // crypto/tls: an alert that the peer sent
 }

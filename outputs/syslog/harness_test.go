@@ -177,6 +177,9 @@ func eventually(t testing.TB, what string, ok func() bool) {
 type peer struct {
 	net.Listener
 	wg sync.WaitGroup
+
+	mu    sync.Mutex
+	conns []net.Conn
 }
 
 // listen starts a peer on network; for unix it makes up the path.
@@ -203,6 +206,9 @@ func (p *peer) serve(serve func(net.Conn)) {
 			if err != nil {
 				return
 			}
+			p.mu.Lock()
+			p.conns = append(p.conns, conn)
+			p.mu.Unlock()
 			p.wg.Go(func() {
 				defer conn.Close()
 				serve(conn)
@@ -213,6 +219,11 @@ func (p *peer) serve(serve func(net.Conn)) {
 
 func (p *peer) stop() {
 	_ = p.Close()
+	p.mu.Lock()
+	for _, c := range p.conns {
+		_ = c.Close()
+	}
+	p.mu.Unlock()
 	p.wg.Wait()
 }
 

@@ -80,7 +80,8 @@ func (o *Output) Batching() outputs.Batching {
 
 // Send implements outputs.Output. It connects when there is no connection, trying every address in order once.
 func (o *Output) Send(ctx context.Context, batch []outputs.Record, done func(error)) {
-	for range 2 { // a connection that turns out to be closed is replaced once
+	var ended error
+	for range 2 { // a connection that turns out to have ended is replaced once
 		l, err := o.connected(ctx)
 		if err != nil {
 			done(err)
@@ -89,8 +90,9 @@ func (o *Output) Send(ctx context.Context, batch []outputs.Record, done func(err
 		if l.send(ctx, batch, &o.buf, done) {
 			return
 		}
+		ended = o.bury()
 	}
-	done(&addressError{o.addresses[o.first], errPeerClosed})
+	done(judge(ended, false))
 }
 
 // connected returns a usable link.
@@ -99,7 +101,7 @@ func (o *Output) connected(ctx context.Context) (link, error) {
 		o.replace(ctx)
 	}
 	if o.link != nil && !o.link.usable() {
-		o.bury()
+		_ = o.bury() // its batches know
 	}
 	if o.link != nil {
 		return o.link, nil
@@ -129,9 +131,9 @@ func (o *Output) replace(ctx context.Context) {
 	})
 }
 
-// bury forgets a link that has ended. If it had delivered nothing, the next connect begins with the next address: a
+// bury forgets a link that has ended and returns why it did. If it had delivered nothing, the next connect begins with the next address: a
 // collector that accepts connections and takes nothing must not keep the others from being tried.
-func (o *Output) bury() {
+func (o *Output) bury() error {
 	err, proven := o.link.outcome()
 	o.link = nil
 	o.counts.connectionLost.Inc()
@@ -141,6 +143,7 @@ func (o *Output) bury() {
 		o.first = (o.first + 1) % len(o.addresses)
 	}
 	o.note(err)
+	return err
 }
 
 // note logs an error when its text changes and shows it in the status until something works.

@@ -82,7 +82,9 @@ func receivers() []receiver {
 	return []receiver{
 		{"rsyslog", func(t *testing.T) *counterparts.Daemon { return counterparts.Rsyslog(t, counterparts.RsyslogOptions{}) },
 			[]string{"udp", "tcp", "newline", "tls", "relp", "relps"}},
-		{"syslog-ng", func(t *testing.T) *counterparts.Daemon { return counterparts.SyslogNG(t, counterparts.SyslogNGOptions{}) },
+		{"syslog-ng", func(t *testing.T) *counterparts.Daemon {
+			return counterparts.SyslogNG(t, counterparts.SyslogNGOptions{})
+		},
 			[]string{"udp", "tcp", "newline", "tls"}},
 	}
 }

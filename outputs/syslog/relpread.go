@@ -29,7 +29,7 @@ func (r *relp) read() {
 			err = r.handle(f)
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			err = r.overdue()
-		case errors.Is(err, io.EOF):
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 			err = errPeerClosed
 		}
 		if err != nil {
@@ -190,7 +190,7 @@ func (r *relp) end(err error) {
 	// A Send that is still encoding must see the end before its batch is given back.
 	r.writing.Lock()
 	r.writing.Unlock() //nolint:staticcheck // see above
-	lost := &lostError{addr: r.addr, err: r.err}
+	lost := judge(&lostError{addr: r.addr, err: r.err}, r.proven)
 	for {
 		r.mu.Lock()
 		if r.flights.len() == 0 {

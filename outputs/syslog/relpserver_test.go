@@ -152,7 +152,9 @@ func (s *relpSession) accept(c relpCommand) {
 	}
 }
 
-func (s *relpSession) rsp(txnr int, data string) { s.write(fmt.Sprintf("%d rsp %d %s\n", txnr, len(data), data)) }
+func (s *relpSession) rsp(txnr int, data string) {
+	s.write(fmt.Sprintf("%d rsp %d %s\n", txnr, len(data), data))
+}
 
 func (s *relpSession) write(text string) {
 	_ = s.SetWriteDeadline(time.Now().Add(patience))

@@ -63,7 +63,7 @@ func newStream(c *dialled, frame framer, limit time.Duration, counts *counters) 
 // written: the batch is then not taken. Otherwise done is called once the fate is known.
 func (s *stream) send(ctx context.Context, batch []outputs.Record, buf *[]byte, done func(error)) (taken bool) {
 	if s.meter.peerGone() {
-		s.fail(errPeerClosed)
+		<-s.dead // the reader is about to see why
 		return false
 	}
 	*buf = s.frame.appendBatch((*buf)[:0], batch)
@@ -110,7 +110,7 @@ func (s *stream) read() {
 	var buf [512]byte
 	for {
 		if _, err := s.conn.Read(buf[:]); err != nil {
-			if errors.Is(err, io.EOF) {
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // the latter: TLS without close_notify
 				err = errPeerClosed
 			}
 			s.fail(err)
@@ -143,7 +143,7 @@ func (s *stream) end() {
 	}
 	_ = s.meter.Close()
 	<-s.readDone
-	err := &lostError{addr: s.addr, err: cause}
+	err := judge(&lostError{addr: s.addr, err: cause}, s.proven)
 	for {
 		s.mu.Lock()
 		if s.flights.len() == 0 {
