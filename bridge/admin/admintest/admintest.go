@@ -42,6 +42,13 @@ type Queue struct {
 	Log   []string // the changes
 }
 
+// Set changes the queue while it is in use.
+func (q *Queue) Set(change func(*Queue)) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	change(q)
+}
+
 // Status implements queue.Operator.
 func (q *Queue) Status() queue.Status {
 	q.mu.Lock()
