@@ -1,4 +1,4 @@
-// Package throwaway makes certificates for a day, for the demonstration and for tests: one authority, and as many
+// Package throwaway makes throw-away certificates, for the demonstration and for tests: one authority, and as many
 // server and client certificates of it as are wanted. Keys are P-256. Nothing in the daemon uses it.
 package throwaway
 
@@ -27,13 +27,16 @@ type Authority struct {
 // Pair is one certificate with its key, PEM encoded.
 type Pair struct{ CertPEM, KeyPEM []byte }
 
-// NewAuthority makes an authority that is valid for a day around now.
+// validity is beyond every warning of an expiry that is near.
+const validity = 90 * 24 * time.Hour
+
+// NewAuthority makes an authority that is valid for three months from now.
 func NewAuthority(now time.Time) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make the authority's key: %w", err)
 	}
-	template := certificate("linuxguard-bridge throw-away authority", now.Add(-time.Hour), now.Add(24*time.Hour))
+	template := certificate("linuxguard-bridge throw-away authority", now.Add(-time.Hour), now.Add(validity))
 	template.IsCA = true
 	template.BasicConstraintsValid = true
 	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature

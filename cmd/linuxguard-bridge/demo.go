@@ -74,7 +74,12 @@ func (g *globals) demo(ctx context.Context, keep bool) (err error) {
 	if err := writeDemo(g.Stdout, results, records); err != nil {
 		return err
 	}
-	return judgeDemo(results, records)
+	if err := judgeDemo(results, records); err != nil {
+		return fmt.Errorf("not as it should be: %w", err)
+	}
+	_, err = fmt.Fprintln(g.Stdout, "\nAs it should be: each accepted signal once in both outputs, numbered without a gap; the duplicate and the\n"+
+		"forged one added nothing.")
+	return err
 }
 
 // prepareDemo writes the configuration and what it refers to, and returns its path.
@@ -83,7 +88,7 @@ func prepareDemo(dir string, now time.Time) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	pair, err := authority.Issue(now.Add(-time.Hour), now.Add(time.Hour), "localhost", "127.0.0.1")
+	pair, err := authority.Issue(now.Add(-time.Hour), now.Add(60*24*time.Hour), "localhost", "127.0.0.1")
 	if err != nil {
 		return "", err
 	}

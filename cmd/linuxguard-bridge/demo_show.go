@@ -94,7 +94,7 @@ func matching(all []demoRecord, signalID string) []demoRecord {
 // writeDemo prints the table, then every record as it stands in the outputs' files.
 func writeDemo(w io.Writer, results []demoResult, records demoRecords) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "SENT\tSIGNAL\tANSWER\tSYSLOG RECORDS\tHEC EVENTS")
+	_, _ = fmt.Fprintln(table, "SENT\tSIGNAL\tANSWER\tITS SYSLOG RECORDS\tITS HEC EVENTS")
 	for _, r := range results {
 		id, _ := r.signal()
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\n", r.label, id, r.answer, len(matching(records.syslog, id)), len(matching(records.hec, id)))

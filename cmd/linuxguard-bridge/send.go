@@ -58,7 +58,7 @@ func newSendCommand(g *globals) *cobra.Command {
 	f.StringVar(&o.URL, "url", "", "the receiver's `URL`; default: the bridge of the configuration file")
 	f.StringVar(&o.Secret, "secret", "", "`reference` to the secret; default: the endpoint's first one")
 	f.StringVar(&o.Endpoint, "endpoint", "", "without --url: the `name` of the endpoint; default: the first one")
-	f.StringVar(&o.Severity, "severity", "3", "`1` (info) to 5 (critical), or all: one after the other")
+	f.StringVar(&o.Severity, "severity", "3", "`level`: 1 (info) to 5 (critical), or all, one after the other")
 	f.IntVarP(&o.Count, "count", "n", 1, "how many signals")
 	f.Float64Var(&o.Rate, "rate", 0, "signals a second; 0: as fast as the answers come")
 	f.IntVar(&o.Connections, "connections", 1, "how many at the same time")

@@ -42,7 +42,7 @@ func newSet(dir string, hosts []string) (*Set, error) {
 	if err := os.WriteFile(s.CAFile, authority.PEM(), 0o600); err != nil {
 		return nil, err
 	}
-	from, to := now.Add(-time.Hour), now.Add(24*time.Hour)
+	from, to := now.Add(-time.Hour), now.Add(60*24*time.Hour)
 	if s.Server, err = authority.Issue(from, to, hosts...); err != nil {
 		return nil, err
 	}

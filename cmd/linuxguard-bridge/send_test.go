@@ -1,0 +1,115 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/sender"
+)
+
+func TestSendWrongArguments(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ args, want string }{
+		{"--count 0", "--count is at least 1"},
+		{"--severity 6", "--severity is 1 to 5 or all"},
+		{"--rate -1", "--rate can't be negative"},
+		{"--connections 0", "--connections is at least 1"},
+		{"--url https://x", "--url needs --secret"},
+		{"--url ftp://x --secret env:S", "--url begins with"},
+		{"--url https://x --secret literal", "--secret: a secret is a reference"},
+		{"--url https://x --secret env:S", "the secret is empty"},
+		{"--delivery-id x --count 2", "--delivery-id is for a single signal"},
+		{"--forge --wait", "--wait has nothing to wait for"},
+		{"--file /nonexistent --url https://x --secret env:S", "no such file"},
+		{"--header nonsense --url https://x --secret env:S", "is not of the form"},
+		{"--config /nonexistent.toml", "give --url and --secret"},
+	} {
+		g, _, stderr := testGlobals(t)
+		if code := execute(t.Context(), g, append([]string{"send"}, strings.Fields(c.args)...)); code != exitUsage {
+			t.Errorf("send %s: exit code %d", c.args, code)
+		}
+		if !strings.Contains(stderr.String(), c.want) || strings.Count(stderr.String(), "\n") != 1 {
+			t.Errorf("send %s says %q, want one line with %q", c.args, stderr, c.want)
+		}
+	}
+}
+
+// receiver is a webhook receiver of another make: it verifies and names no outcome.
+type receiver struct {
+	mu       sync.Mutex
+	requests []*http.Request
+	bodies   []string
+}
+
+func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	body, _ := io.ReadAll(req.Body)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.requests, r.bodies = append(r.requests, req), append(r.bodies, string(body))
+	if req.Header.Get(sender.SignatureHeader) != sender.Sign("open sesame", body) {
+		w.WriteHeader(http.StatusUnauthorized)
+	}
+}
+
+func TestSendElsewhere(t *testing.T) {
+	t.Parallel()
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("open sesame\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	payload := filepath.Join(t.TempDir(), "payload.json")
+	if err := os.WriteFile(payload, []byte(`{"a": 1}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args     string
+		code     int
+		requests int
+		want     string
+	}{
+		{"--insecure", exitOK, 1, "200 OK"},
+		{"", exitFailed, 0, "certificate"},
+		{"--insecure --severity all", exitOK, 5, "severity 5"},
+		{"--insecure --duplicate", exitOK, 2, "200 OK"},
+		{"--insecure --forge", exitOK, 1, "401 Unauthorized"},
+		{"--insecure --count 50 --connections 5 --rate 5000", exitOK, 50, "50 sent in"},
+		{"--insecure --http1 --delivery-id chosen -H X-Team:soc --file " + payload, exitOK, 1, "delivery chosen"},
+	} {
+		r := &receiver{}
+		server := httptest.NewTLSServer(r)
+		g, stdout, stderr := testGlobals(t)
+		args := append([]string{"send", "--url", server.URL + "/hook", "--secret", "file:" + secret}, strings.Fields(c.args)...)
+		code := execute(t.Context(), g, args)
+		server.Close()
+		if code != c.code || len(r.requests) != c.requests || !strings.Contains(stdout.String()+stderr.String(), c.want) {
+			t.Errorf("send %s: exit code %d, %d requests\n%s%s", c.args, code, len(r.requests), stdout, stderr)
+		}
+		if strings.Contains(c.args, payload) && (r.bodies[0] != `{"a": 1}` || r.requests[0].Header.Get("X-Team") != "soc") {
+			t.Errorf("send %s: %q %v", c.args, r.bodies[0], r.requests[0].Header)
+		}
+		if strings.Contains(stdout.String()+stderr.String(), "sesame") {
+			t.Errorf("send %s prints the secret", c.args)
+		}
+	}
+}
+
+func TestLocalAddress(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ listeners, want string }{
+		{"0.0.0.0:8443", "127.0.0.1:8443"},
+		{"[::]:8443", "[::1]:8443"},
+		{"unix:/run/x.sock 192.0.2.1:443", "192.0.2.1:443"},
+		{"/run/x.sock", ""},
+	} {
+		got, err := localAddress(strings.Fields(c.listeners))
+		if got != c.want || (err == nil) != (c.want != "") {
+			t.Errorf("%s: %q, %v", c.listeners, got, err)
+		}
+	}
+}
