@@ -24,6 +24,22 @@ type Loader struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 	Strict  bool // see config.Options
+	Outside bool // not started by systemd: credentials are those of the running service, if root asks
+	Pretend bool // Outside, and make up the credentials that are out of reach: for looking at the file only
+}
+
+// credentialsDirectory is where systemd shows the running service's credentials to root (systemd.exec(5)).
+const credentialsDirectory = "/run/credentials/linuxguard-bridge.service"
+
+func (l *Loader) resolver() *secret.Resolver {
+	switch {
+	case l.Pretend:
+		return secret.NewCheckResolver(l.Getenv, credentialsDirectory)
+	case l.Outside:
+		return secret.NewOutsideResolver(l.Getenv, credentialsDirectory)
+	default:
+		return secret.NewResolver(l.Getenv)
+	}
 }
 
 // Loaded is a configuration with its outputs, none of which has connected to anything.
@@ -53,7 +69,7 @@ func (l *Loader) LoadBytes(name string, data []byte) (*Loaded, *config.Report) {
 }
 
 func (l *Loader) options(built map[string]outputs.Output) config.Options {
-	resolver := secret.NewResolver(l.Getenv)
+	resolver := l.resolver()
 	return config.Options{
 		Resolver: resolver, Getenv: l.Getenv, Now: l.Now, Strict: l.Strict,
 		Construct: func(o *config.Output) ([]config.OutputWarning, error) {

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"net/http"
+	"path/filepath"
 	"reflect"
 	"slices"
 
@@ -21,6 +22,24 @@ func (l *loader) checkOutputs() {
 	}
 	for _, name := range sortedKeys(tables) {
 		l.checkOutput(name, tables[name])
+	}
+	l.checkSharedFiles(tables)
+}
+
+// checkSharedFiles reports outputs that write to one file: each would cut and rotate under the other's hands. A file is
+// what a key called path names; "-" is standard output.
+func (l *loader) checkSharedFiles(tables map[string]any) {
+	first := map[string]string{}
+	for _, name := range sortedKeys(tables) {
+		table, _ := tables[name].(map[string]any)
+		file, ok := table["path"].(string)
+		if !ok || file == "-" {
+			continue
+		}
+		if other, taken := first[filepath.Clean(file)]; taken {
+			l.errorf(path("output", name, "path"), "every output needs its own", "%q is the file of output %s too", file, other)
+		}
+		first[filepath.Clean(file)] = name
 	}
 }
 

@@ -96,10 +96,15 @@ type Resolver struct {
 // NewResolver returns a Resolver that reads the environment through getenv (os.Getenv outside of tests).
 func NewResolver(getenv func(string) string) *Resolver { return &Resolver{getenv: getenv} }
 
-// NewCheckResolver returns a Resolver for looking at a configuration from outside of the service, where systemd has set
-// no $CREDENTIALS_DIRECTORY. It looks into directory instead, which is /run/credentials/UNIT while the service runs
-// (systemd.exec(5)). A credential that isn't there either is Unseen and resolves to a made-up value, so that the rest
-// of the configuration can be checked. Don't send anything with it.
+// NewOutsideResolver returns a Resolver for commands outside of the service, where systemd has set no
+// $CREDENTIALS_DIRECTORY. It looks into directory instead: root can read /run/credentials/UNIT while the service runs
+// (systemd.exec(5)).
+func NewOutsideResolver(getenv func(string) string, directory string) *Resolver {
+	return &Resolver{getenv: getenv, fallback: directory}
+}
+
+// NewCheckResolver is NewOutsideResolver for looking at a configuration only. A credential that is out of reach is
+// Unseen and resolves to a made-up value, so that the rest of the file can be checked. Send nothing with it.
 func NewCheckResolver(getenv func(string) string, directory string) *Resolver {
 	return &Resolver{getenv: getenv, fallback: directory, pretend: true}
 }
@@ -110,8 +115,7 @@ func (r *Resolver) Unseen(ref Ref) bool {
 	if !r.pretend || scheme != "credential" || r.getenv(credentialsVariable) != "" || !isFileName(name) {
 		return false
 	}
-	_, err := os.Stat(filepath.Join(r.fallback, name))
-	return err != nil
+	return unix.Access(filepath.Join(r.fallback, name), unix.R_OK) != nil
 }
 
 // credentialsVariable names the folder in which systemd puts a service's credentials (systemd.exec(5)).
@@ -175,7 +179,11 @@ func (r *Resolver) credential(name string) (string, error) {
 	if dir == "" {
 		return "", errors.New("$CREDENTIALS_DIRECTORY is not set: credentials come from systemd (LoadCredential= in the unit)")
 	}
-	return readFile(filepath.Join(dir, name), func(fs.FileInfo) error { return nil })
+	clear, err := readFile(filepath.Join(dir, name), func(fs.FileInfo) error { return nil })
+	if err != nil && dir == r.fallback {
+		err = fmt.Errorf("credentials exist inside of the running service only, and only root can read %s: %w", dir, err)
+	}
+	return clear, err
 }
 
 // readPrivate refuses a file that other users can read or write: a secret that everybody can read is none.

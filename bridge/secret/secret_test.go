@@ -167,6 +167,13 @@ func TestCheckResolver(t *testing.T) {
 			t.Errorf("%s is made up", ref)
 		}
 	}
+	outside := secret.NewOutsideResolver(none, dir)
+	if v, err := outside.Resolve("credential:there"); err != nil || v.Reveal() != "s" {
+		t.Errorf("got %v, %v", v.Reveal(), err)
+	}
+	if _, err := outside.Resolve("credential:a"); err == nil || !strings.Contains(err.Error(), "only root can read "+dir) {
+		t.Errorf("got %v", err)
+	}
 	inside := secret.NewCheckResolver(func(string) string { return dir }, "/none")
 	if _, err := inside.Resolve("credential:a"); err == nil || inside.Unseen("credential:a") {
 		t.Error("a credential that is missing inside of the service is made up")

@@ -20,7 +20,7 @@ import (
 
 // loader reads configurations for commands that don't run the daemon.
 func (g *globals) loader() *bridge.Loader {
-	return &bridge.Loader{Version: version, Getenv: g.Getenv, Now: g.Now, Log: slog.New(slog.DiscardHandler)}
+	return &bridge.Loader{Version: version, Getenv: g.Getenv, Now: g.Now, Log: slog.New(slog.DiscardHandler), Outside: true}
 }
 
 func newCheckCommand(g *globals) *cobra.Command {
@@ -38,7 +38,7 @@ func newCheckCommand(g *globals) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l := g.loader()
-			l.Strict = true
+			l.Strict, l.Pretend = true, !probe // a made-up token would be refused
 			loaded, report := l.Load(g.ConfigPath)
 			result := checkResult{Report: report}
 			if loaded != nil && probe {

@@ -104,6 +104,7 @@ secrets = ["env:LINUXGUARD_BRIDGE_RENDER"]
 
 func (g *globals) renderConfig(set []string) (*bridge.Loaded, error) {
 	l := g.loader()
+	l.Pretend = true // nothing is sent
 	if len(set) == 0 {
 		loaded, report := l.Load(g.ConfigPath)
 		if loaded == nil {
