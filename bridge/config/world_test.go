@@ -135,6 +135,7 @@ type fakeSettings struct {
 	BatchMax  int              `toml:"batch_max_bytes"`
 	Linger    time.Duration    `toml:"linger"`
 	Ratio     float64          `toml:"ratio"`
+	Path      string           `toml:"path"`
 	Count     uint8            `toml:"count"`
 	Rules     []fakeRule       `toml:"rules"`
 	Until     optionalDuration `toml:"until"`
