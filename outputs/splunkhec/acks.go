@@ -2,22 +2,10 @@ package splunkhec
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"slices"
 	"sync"
 	"time"
-
-	"github.com/linuxguard/linuxguard-bridge/outputs"
-)
-
-// The acknowledgement poll's interval: it halves while acknowledgements come in and doubles while none do.
-const (
-	minPoll = 200 * time.Millisecond
-	maxPoll = 8 * time.Second // less than idleTimeout: the polls keep the connection, and so the node
-	pollIDs = 10_000          // ids in one poll
 )
 
 // acks are the requests of one session that Splunk has accepted and not yet acknowledged. For each it keeps an id,
@@ -135,133 +123,6 @@ func (a *acks) giveUpAll(err error) {
 	a.verified = false
 	a.mu.Unlock()
 	a.settle(all, err)
-}
-
-// poll asks until nothing is pending. It is the session's one goroutine.
-func (a *acks) poll() {
-	o := a.session.lane.out
-	interval := minPoll
-	timer := time.NewTimer(interval)
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-		case <-o.life.Done():
-			a.end()
-			return
-		}
-		progress := a.ask()
-		a.expire()
-		if a.end() {
-			return
-		}
-		if interval *= 2; progress {
-			interval /= 4
-		}
-		interval = min(max(interval, minPoll), maxPoll, max(o.settings.AckTimeout/4, minPoll))
-		timer.Reset(interval)
-	}
-}
-
-// end reports whether the goroutine may end, and says so under the lock.
-func (a *acks) end() bool {
-	a.mu.Lock()
-	empty := len(a.pending) == 0
-	ended := empty || a.session.lane.out.life.Err() != nil
-	a.polling = !ended
-	a.mu.Unlock()
-	if empty {
-		a.session.lane.left(a.session)
-	}
-	return ended
-}
-
-// left closes the connections of a session that was replaced and now has nothing to wait for.
-func (l *lane) left(s *session) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.session != s {
-		s.disconnect()
-	}
-}
-
-// ids returns what to ask for, a bounded number.
-func (a *acks) ids() []uint64 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	ids := make([]uint64, 0, min(len(a.pending), pollIDs))
-	for id := range a.pending {
-		if len(ids) == cap(ids) {
-			break
-		}
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
-}
-
-// ask polls once and ends what is acknowledged. It reports whether anything was.
-func (a *acks) ask() bool {
-	o := a.session.lane.out
-	ids := a.ids()
-	if len(ids) == 0 {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(o.life, o.settings.RequestTimeout)
-	defer cancel()
-	if a.take(ctx) != nil {
-		return false
-	}
-	found, err := a.query(ctx, ids)
-	a.release()
-	a.mu.Lock()
-	a.problem = err
-	var confirmed []*pendingAck
-	for _, id := range ids {
-		if p := a.pending[id]; p != nil && found[id] {
-			delete(a.pending, id)
-			confirmed = append(confirmed, p)
-		}
-	}
-	a.mu.Unlock()
-	a.settle(confirmed, nil)
-	if disabled := (*ackDisabledError)(nil); errors.As(err, &disabled) {
-		a.giveUpAll(&outputs.HoldError{Err: err})
-	}
-	return len(confirmed) > 0
-}
-
-// ackDisabledError says that an endpoint gives no acknowledgements.
-type ackDisabledError struct{ err error }
-
-func (e *ackDisabledError) Error() string { return e.err.Error() }
-func (e *ackDisabledError) Unwrap() error { return e.err }
-
-// query asks the endpoint for ids. The caller holds the turn.
-func (a *acks) query(ctx context.Context, ids []uint64) (map[uint64]bool, error) {
-	s := a.session
-	o, e := s.lane.out, s.lane.endpoint
-	text, err := json.Marshal(map[string][]uint64{"acks": ids})
-	if err != nil {
-		return nil, err
-	}
-	o.metrics.polls.Inc()
-	ans, data, err := s.do(ctx, http.MethodPost, e.ack, &body{bytes: text}, maxAcks)
-	if err != nil {
-		return nil, o.connectionError(e, fmt.Errorf("asking for acknowledgements: %w", err))
-	}
-	if found, ok := parseAcks(data); ok && ans.status == http.StatusOK {
-		return found, nil
-	}
-	err = o.endpointError(e, fmt.Errorf("asking for acknowledgements: %w", ans.err()))
-	switch v := ans.verdict(); {
-	case ans.code == 14, ans.status == http.StatusNotFound, v == poison, v == accepted:
-		return nil, &ackDisabledError{err}
-	case v == hold:
-		return nil, &outputs.HoldError{Err: err}
-	default:
-		return nil, &outputs.RetryError{Err: err, After: ans.retryAfter}
-	}
 }
 
 // verify makes sure, before a session posts its first events, that the endpoint acknowledges at all. Without it a

@@ -14,13 +14,14 @@ import (
 // answer is what an endpoint said to one request. Its text comes from outside: it is cut, cleaned and freed of the
 // token before anybody sees it.
 type answer struct {
+	from       string        // the endpoint's base URL
 	status     int    // HTTP status
 	code       int    // HEC code, noCode when the body has none
 	event      int    // invalid-event-number, noEvent when the body has none
 	ackID      uint64 // valid if hasAckID
 	hasAckID   bool
 	isHEC      bool          // the body is a JSON object with a code
-	isHTML     bool          // the body is something else than JSON: a proxy or a load balancer speaks
+	isHTML     bool          // the body is nothing like JSON: a proxy or a load balancer speaks
 	text       string        // of the body, for people
 	retryAfter time.Duration // from Retry-After, 0 without
 }
@@ -55,7 +56,7 @@ func parseAnswer(status int, header http.Header, body []byte, redact func(string
 	case json.Valid(body) && len(body) > 0: // OpenTelemetry's receiver answers some mistakes with a bare string
 		a.text = clean(redact(strings.Trim(string(body), `"`)))
 	case len(body) > 0:
-		a.isHTML = true
+		a.isHTML = body[0] != '{' // else an answer that broke off
 		a.text = clean(redact(string(body)))
 	}
 	return a

@@ -195,12 +195,12 @@ func (d *delivery) byIndex(part []int, ans *answer) error {
 		}
 		return nil
 	}
-	err := fmt.Errorf("index %q: %w", d.out.routing.indexes[order[0]], ans.err())
+	index := d.out.routing.indexes[order[0]]
 	if order[0] == defaultRoute {
-		return &outputs.HoldError{Err: err}
+		return &outputs.HoldError{Err: fmt.Errorf("%s: index %q: %w", ans.from, index, ans.err())}
 	}
 	for _, i := range part {
-		d.reject(i, err)
+		d.reject(i, fmt.Errorf("index %q: %w", index, ans.err()))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -42,19 +43,35 @@ func (o *Output) exchange(ctx context.Context, b *body, n int, delivered func(er
 
 // nobody is the error when no endpoint is left to try.
 func (o *Output) nobody(worst error, wait time.Duration) error {
-	if worst != nil {
+	switch {
+	case worst != nil && (wait == 0 || patience(worst) <= wait):
 		return worst
+	case worst != nil:
+		return &outputs.RetryError{Err: worst, After: wait}
 	}
 	return &outputs.RetryError{Err: errors.New("every collector has asked for a pause (Retry-After)"), After: wait}
 }
 
-// milder chooses between the failures of two endpoints the one after which trying again is worth more.
+// milder chooses between the failures of two endpoints the one after which trying again comes sooner.
 func milder(a, b error) error {
-	var hold *outputs.HoldError
-	if a == nil || errors.As(a, &hold) {
+	if a == nil || patience(b) < patience(a) {
 		return b
 	}
 	return a
+}
+
+// patience is how long err asks to wait: for ever when it needs an operator.
+func patience(err error) time.Duration {
+	var hold *outputs.HoldError
+	var retry *outputs.RetryError
+	switch {
+	case errors.As(err, &hold):
+		return math.MaxInt64
+	case errors.As(err, &retry):
+		return retry.After
+	default:
+		return 0
+	}
 }
 
 // post sends one request to one endpoint. The answer is one about the events; all else is an error.
@@ -63,7 +80,7 @@ func (o *Output) post(ctx context.Context, e *endpoint, b *body, n int, delivere
 	defer e.exit(l)
 	s := l.begin()
 	if s.acks == nil {
-		return o.postOn(ctx, s, b, n)
+		return o.postOn(ctx, s, b)
 	}
 	if err := s.acks.take(ctx); err != nil {
 		return answer{}, err
@@ -72,7 +89,7 @@ func (o *Output) post(ctx context.Context, e *endpoint, b *body, n int, delivere
 	if err := s.acks.verify(ctx); err != nil {
 		return answer{}, ackError(err)
 	}
-	ans, err := o.postOn(ctx, s, b, n)
+	ans, err := o.postOn(ctx, s, b)
 	if v := ans.verdict(); err != nil || v != accepted && v != slowDown {
 		return ans, err
 	}
@@ -94,10 +111,11 @@ func ackError(err error) error {
 	return err
 }
 
-func (o *Output) postOn(ctx context.Context, s *session, b *body, n int) (answer, error) {
+func (o *Output) postOn(ctx context.Context, s *session, b *body) (answer, error) {
 	e := s.lane.endpoint
 	start := o.env.Now()
 	ans, _, err := s.do(ctx, http.MethodPost, e.event, b, maxAnswer)
+	ans.from = e.base
 	o.metrics.request(e, &ans, err, o.env.Now().Sub(start))
 	if err != nil {
 		return ans, o.connectionError(e, err)

@@ -2,6 +2,7 @@ package splunkhec
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -33,8 +34,8 @@ type health struct {
 	problem  error // the last failure
 }
 
-// pick returns the endpoint for one request: the next healthy one that isn't in tried, or, for a request that has
-// tried nothing yet, the unhealthy one that has rested longest. nil means none; wait is then how long all of them
+// pick returns the endpoint for one request: the next healthy one that isn't in tried, else the unhealthy one that has
+// rested longest, and long enough if another was tried already. nil means none; wait is then how long all of them
 // asked to be left alone, 0 if they didn't.
 func (p *pool) pick(tried []*endpoint) (ep *endpoint, wait time.Duration) {
 	p.mu.Lock()
@@ -43,27 +44,28 @@ func (p *pool) pick(tried []*endpoint) (ep *endpoint, wait time.Duration) {
 	p.revive(now)
 	for i := range p.endpoints {
 		e := p.endpoints[(p.next+i)%len(p.endpoints)]
-		if !e.health.down && !contains(tried, e) {
+		if !e.health.down && !slices.Contains(tried, e) {
 			p.next = (p.next + i + 1) % len(p.endpoints)
 			p.last = e
 			return e, 0
 		}
 	}
-	if len(tried) > 0 {
-		return nil, 0
-	}
-	return p.leastBad(now)
+	return p.leastBad(now, tried)
 }
 
-func (p *pool) leastBad(now time.Time) (best *endpoint, wait time.Duration) {
+func (p *pool) leastBad(now time.Time, tried []*endpoint) (best *endpoint, wait time.Duration) {
 	for _, e := range p.endpoints {
-		if left := e.health.blocked.Sub(now); left > 0 {
+		h := &e.health
+		if left := h.blocked.Sub(now); left > 0 {
 			if wait == 0 || left < wait {
 				wait = left
 			}
 			continue
 		}
-		if best == nil || e.health.until.Before(best.health.until) {
+		if slices.Contains(tried, e) || len(tried) > 0 && h.until.After(now) {
+			continue
+		}
+		if best == nil || h.until.Before(best.health.until) {
 			best = e
 		}
 	}
@@ -155,13 +157,4 @@ func (p *pool) up() int {
 		}
 	}
 	return n
-}
-
-func contains(list []*endpoint, e *endpoint) bool {
-	for _, x := range list {
-		if x == e {
-			return true
-		}
-	}
-	return false
 }

@@ -17,17 +17,17 @@ import (
 // The short retry inside one attempt. It bridges a dropped connection or a restart of a load balancer's worker;
 // anything longer is bridge/forward's, from the durable queue. With several URLs the next URL is the better retry.
 const (
-	shortRetries = 2
-	shortWaitMin = 100 * time.Millisecond
-	shortWaitMax = time.Second
+	shortRetries   = 2
+	shortWaitFirst = 100 * time.Millisecond
+	shortWaitMost  = time.Second
 )
 
 func (o *Output) newClient(httpClient *http.Client) *retryablehttp.Client {
 	c := &retryablehttp.Client{
 		HTTPClient:   httpClient,
 		Logger:       debugLogger{o.env.Log},
-		RetryWaitMin: shortWaitMin,
-		RetryWaitMax: shortWaitMax,
+		RetryWaitMin: shortWaitFirst,
+		RetryWaitMax: shortWaitMost,
 		CheckRetry:   o.retryShortly,
 		Backoff:      o.shortBackoff,
 		// Without it the last answer is lost when the retries run out, and with it the code that says why.
@@ -50,7 +50,7 @@ func (o *Output) retryShortly(ctx context.Context, resp *http.Response, err erro
 		return !needsOperator(err) && (!errors.As(err, &timeout) || !timeout.Timeout()), nil
 	}
 	a := answer{status: resp.StatusCode, code: noCode}
-	return a.verdict() == retry && resp.StatusCode >= 400 && retryAfter(resp.Header, o.env.Now()) <= shortWaitMax, nil
+	return a.verdict() == retry && resp.StatusCode >= 400 && retryAfter(resp.Header, o.env.Now()) <= shortWaitMost, nil
 }
 
 // shortBackoff is a retryablehttp.Backoff: exponential with full jitter, and no less than Retry-After.
@@ -88,7 +88,16 @@ func (e *tlsFilesError) Unwrap() error { return e.err }
 // output or by bridge/forward.
 type debugLogger struct{ log *slog.Logger }
 
-func (l debugLogger) Error(msg string, kv ...any) { l.log.Debug(msg, kv...) } //nolint:sloglint // the library's text
-func (l debugLogger) Info(msg string, kv ...any)  { l.log.Debug(msg, kv...) } //nolint:sloglint // the library's text
-func (l debugLogger) Debug(msg string, kv ...any) { l.log.Debug(msg, kv...) } //nolint:sloglint // the library's text
-func (l debugLogger) Warn(msg string, kv ...any)  { l.log.Debug(msg, kv...) } //nolint:sloglint // the library's text
+// Error implements retryablehttp.LeveledLogger.
+func (l debugLogger) Error(msg string, kv ...any) { l.Debug(msg, kv...) }
+
+// Info implements retryablehttp.LeveledLogger.
+func (l debugLogger) Info(msg string, kv ...any) { l.Debug(msg, kv...) }
+
+// Warn implements retryablehttp.LeveledLogger.
+func (l debugLogger) Warn(msg string, kv ...any) { l.Debug(msg, kv...) }
+
+// Debug implements retryablehttp.LeveledLogger.
+func (l debugLogger) Debug(msg string, kv ...any) {
+	l.log.Debug(msg, kv...) //nolint:sloglint // the text is the library's
+}

@@ -157,7 +157,7 @@ func (s *session) do(ctx context.Context, method, url string, b *body, limit int
 	if err != nil {
 		return answer{}, nil, err
 	}
-	resp, err := client.Do(req) //nolint:bodyclose // readAnswer and closeBody close it
+	resp, err := client.Do(req)
 	if err != nil {
 		closeBody(resp)
 		s.disconnect()
