@@ -28,7 +28,7 @@ type requestError struct{ text string }
 func (e *requestError) Error() string { return e.text }
 
 // errNoItem is 404.
-var errNoItem = errors.New("the quarantine has no such item")
+var errNoItem = errors.New("it is not in the quarantine")
 
 // controlRoutes is the control socket. GET shows, POST and DELETE act and are logged with who it was.
 func (s *Server) controlRoutes() http.Handler {
@@ -122,7 +122,7 @@ func (s *Server) item(ctx context.Context, r *http.Request, brief bool) (queue.Q
 		return queue.QuarantineItem{}, err
 	}
 	if len(found) == 0 || found[0].ID != id {
-		return queue.QuarantineItem{}, fmt.Errorf("%w: %d", errNoItem, id)
+		return queue.QuarantineItem{}, fmt.Errorf("item %d: %w", id, errNoItem)
 	}
 	return found[0], nil
 }

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 )
 
 // interval is how often the endpoints are looked at, and so how late an alarm can be.
@@ -62,7 +64,7 @@ type watch struct {
 	alarm   Alarm
 	silent  bool
 	unsent  bool // the alarm's event is still to be emitted
-	lastErr string
+	trouble *logging.Fold
 }
 
 // New returns a Monitor that watches nothing yet.
@@ -88,7 +90,7 @@ func (m *Monitor) Set(endpoints []Endpoint) {
 		}
 		w := m.watched[e.Name]
 		if w == nil {
-			w = &watch{since: m.opts.Now()}
+			w = &watch{since: m.opts.Now(), trouble: logging.NewFold(m.opts.Log.With("endpoint", e.Name), m.opts.Now)}
 			m.alarms.WithLabelValues(e.Name)
 		}
 		w.Endpoint = e
@@ -177,13 +179,11 @@ func (m *Monitor) emit(ctx context.Context, a Alarm) {
 		return
 	}
 	if err == nil {
-		w.unsent, w.lastErr = false, ""
+		w.unsent = false
+		w.trouble.Recovered(ctx, "the event about a silent endpoint is queued")
 		return
 	}
-	if text := err.Error(); text != w.lastErr {
-		w.lastErr = text
-		m.opts.Log.Warn("the event about a silent endpoint was not queued; it is tried again", slog.String("endpoint", a.Endpoint), slog.Any("error", err))
-	}
+	w.trouble.Failed(ctx, slog.LevelWarn, "the event about a silent endpoint was not queued; it is tried again", err)
 }
 
 // Describe implements prometheus.Collector.

@@ -124,7 +124,7 @@ type cell struct {
 
 func words(text string) cell { return cell{text: logging.Clean(text)} }
 
-func numeral[N int | uint64](n N) cell { return cell{text: grouped(uint64(n)), right: true} } //nolint:gosec // counts
+func numeral[N int | uint64](n N) cell { return cell{text: grouped(n), right: true} }
 
 // alarming is a count that should be zero.
 func alarming[N int | uint64](n N, sgr string) cell {
@@ -172,9 +172,9 @@ func (p *printer) table(head []string, rows [][]cell) {
 }
 
 // grouped writes 1234567 as "1,234,567".
-func grouped(n uint64) string {
+func grouped[N int | uint64](n N) string {
 	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
 		text = text[:i] + "," + text[i:]
 	}
 	return text

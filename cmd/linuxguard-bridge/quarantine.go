@@ -159,7 +159,9 @@ func printItem(g *globals, it admin.QuarantineItem) error {
 	line("refused by", it.Output)
 	line("since", stamp(it.At))
 	line("endpoint", it.Endpoint)
-	line("received", stamp(it.ReceivedAt))
+	if !it.ReceivedAt.IsZero() {
+		line("received", stamp(it.ReceivedAt))
+	}
 	line("from", it.ClientAddr)
 	line("signed with", it.SecretName)
 	line("bridge_seq", number(it.Seq))
@@ -253,7 +255,7 @@ func (b *itemBatch) run(ctx context.Context, flags *controlFlags, args []string,
 	for _, id := range ids {
 		answer, line, err := do(ctx, id)
 		if err != nil {
-			failed = explained(fmt.Errorf("item %d: %w", id, err))
+			failed = explained(err)
 			_, _ = fmt.Fprintf(flags.globals.Stderr, "linuxguard-bridge: %v\n", failed)
 			continue
 		}

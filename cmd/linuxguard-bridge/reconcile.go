@@ -67,17 +67,34 @@ func printReconciliation(g *globals, all []admin.Reconciliation) error {
 		})
 	}
 	p.table([]string{"OUTPUT", "BRIDGE_SEQ", "RECEIVED", "DELIVERED", "QUEUED", "QUARANTINED", "DROPPED", "FILTERED", "DAMAGED", "MISSING"}, rows)
+	p.unknownNotes(all)
 	for _, r := range all {
 		p.reconciliationNotes(r)
 	}
 	return p.err
 }
 
-func (p *printer) reconciliationNotes(r admin.Reconciliation) {
-	if r.NotRemembered > 0 {
-		p.note(yellow, fmt.Sprintf("%s: nothing is known of %s: older than the dedupe window, or than the output", r.Output,
-			rangeText(admin.SeqRange{First: r.First, Last: r.First + r.NotRemembered - 1})))
+// unknownNotes says once for all outputs that share it what nothing is known of.
+func (p *printer) unknownNotes(all []admin.Reconciliation) {
+	var ranges []admin.SeqRange
+	names := map[admin.SeqRange][]string{}
+	for _, r := range all {
+		if r.NotRemembered == 0 {
+			continue
+		}
+		unknown := admin.SeqRange{First: r.First, Last: r.First + r.NotRemembered - 1}
+		if names[unknown] == nil {
+			ranges = append(ranges, unknown)
+		}
+		names[unknown] = append(names[unknown], r.Output)
 	}
+	for _, unknown := range ranges {
+		p.note(yellow, fmt.Sprintf("nothing is known of %s: older than the dedupe window, or than the output (%s)",
+			rangeText(unknown), strings.Join(names[unknown], ", ")))
+	}
+}
+
+func (p *printer) reconciliationNotes(r admin.Reconciliation) {
 	if r.NotGiven > 0 {
 		p.note(yellow, fmt.Sprintf("%s: the newest bridge_seq is %d; %s of the range are still to come", r.Output, r.Newest, grouped(r.NotGiven)))
 	}

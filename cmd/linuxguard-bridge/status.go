@@ -132,7 +132,7 @@ func (p *printer) note(sgr, text string) {
 
 func (p *printer) statusReceiver(st admin.Status) {
 	p.printf("\n%s %s, %s connections\n", p.paint(bold, "Receiver"), logging.Clean(strings.Join(st.Receiver.Listeners, ", ")),
-		grouped(uint64(max(st.Receiver.Connections, 0)))) //nolint:gosec // not negative
+		grouped(st.Receiver.Connections))
 	rows := make([][]cell, 0, len(st.Receiver.Endpoints))
 	for _, e := range st.Receiver.Endpoints {
 		heard := cell{text: ago(st.At, e.LastVerified)}
@@ -172,10 +172,10 @@ func (p *printer) statusQueue(st admin.Status) {
 	p.printf("\n%s%s\n", p.paint(bold, "Queue"), state)
 	p.printf("  waiting     %s events, %s of %s (file %s), newest bridge_seq %s\n", grouped(q.Events),
 		admin.FormatSize(q.Bytes), admin.FormatSize(q.MaxBytes), admin.FormatSize(q.FileBytes), grouped(q.LastSeq))
-	p.printf("  quarantine  %s items, %s of %s\n", grouped(uint64(max(q.Quarantine, 0))), //nolint:gosec // not negative
+	p.printf("  quarantine  %s items, %s of %s\n", grouped(q.Quarantine),
 		admin.FormatSize(q.QuarantineBytes), admin.FormatSize(q.QuarantineMaxBytes))
 	p.printf("  dedupe      %s of %s remembered, window covered %s, forgotten too early %s\n",
-		grouped(uint64(max(q.Remembered, 0))), grouped(uint64(max(q.Capacity, 0))), //nolint:gosec // not negative
+		grouped(q.Remembered), grouped(q.Capacity),
 		admin.FormatDuration(q.WindowCovered), p.paint(redIf(q.Evicted > 0), grouped(q.Evicted)))
 	if q.Damaged > 0 {
 		p.note(red, grouped(q.Damaged)+" stored values were damaged")
