@@ -45,9 +45,9 @@ var verdictTable = [verdicts]struct { //nolint:gochecknoglobals // a constant ta
 	forbiddenAddress: {"address", http.StatusForbidden, "forbidden", [2]string{}},
 	forbiddenHeader:  {"required_header", http.StatusForbidden, "forbidden", [2]string{}},
 	unsupportedMedia: {"media_type", http.StatusUnsupportedMediaType, "unsupported media type", [2]string{}},
-	tooLarge:         {"too_large", http.StatusRequestEntityTooLarge, "too large", [2]string{"Connection", "close"}},
-	bodyTimeout:      {"timeout", http.StatusRequestTimeout, "timeout", [2]string{"Connection", "close"}},
-	bodyBroken:       {"broken_body", http.StatusBadRequest, "broken body", [2]string{"Connection", "close"}},
+	tooLarge:         {"too_large", http.StatusRequestEntityTooLarge, "too large", [2]string{}},
+	bodyTimeout:      {"timeout", http.StatusRequestTimeout, "timeout", [2]string{}},
+	bodyBroken:       {"broken_body", http.StatusBadRequest, "broken body", [2]string{}},
 	busy:             {"busy", http.StatusServiceUnavailable, "busy", [2]string{"Retry-After", "5"}},
 	badSignature:     {"signature", http.StatusUnauthorized, "unauthorized", [2]string{}},
 	rateLimited:      {"rate_limited", http.StatusTooManyRequests, "too many failed verifications", [2]string{"Retry-After", "60"}},
@@ -72,6 +72,7 @@ type answer struct {
 	length      []string
 	headerName  string // one more header, or ""
 	headerValue []string
+	hangUp      []string // the Connection header for HTTP/1: the rest of the body is not worth reading
 }
 
 func newAnswer(v verdict, reason string) *answer {
@@ -93,15 +94,22 @@ func newAnswer(v verdict, reason string) *answer {
 	if row.header[0] != "" {
 		a.headerName, a.headerValue = row.header[0], []string{row.header[1]}
 	}
+	if v == tooLarge || v == bodyTimeout || v == bodyBroken {
+		a.hangUp = []string{"close"}
+	}
 	return a
 }
 
-func (a *answer) write(w http.ResponseWriter) {
+// write answers r. Under HTTP/2 the connection stays: other streams' deliveries are on it.
+func (a *answer) write(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header["Content-Type"] = a.contentType
 	header["Content-Length"] = a.length
 	if a.headerName != "" {
 		header[a.headerName] = a.headerValue
+	}
+	if a.hangUp != nil && r.ProtoMajor == 1 {
+		header["Connection"] = a.hangUp
 	}
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body) // the client may be gone; what was made durable stays so

@@ -317,14 +317,14 @@ func (x *exchange) done(w http.ResponseWriter, r *http.Request, e *queue.Event, 
 	case queue.Accepted:
 		t.count(accepted)
 		t.lastAccepted.Store(x.now.UnixNano())
-		x.h.answers.plain[accepted].write(w)
+		x.h.answers.plain[accepted].write(w, r)
 	case queue.Duplicate:
 		t.count(duplicate)
-		x.h.answers.plain[duplicate].write(w)
+		x.h.answers.plain[duplicate].write(w, r)
 	default:
 		t.count(quarantined)
 		t.holds.count(receipt.Reason)
-		x.h.answers.forQuarantine(receipt.Reason).write(w)
+		x.h.answers.forQuarantine(receipt.Reason).write(w, r)
 	}
 	x.watchClock(e, receipt)
 	x.h.trouble.over(x.h.log)
@@ -342,7 +342,7 @@ func (x *exchange) notStored(w http.ResponseWriter, r *http.Request, e *queue.Ev
 	}
 	x.ep.tally.count(v)
 	x.h.refusals.add(e.DeliveryID, Refusal{At: x.now, Reason: v.String(), Status: v.status(), Endpoint: x.ep.name, Address: x.from.text})
-	x.h.answers.plain[v].write(w)
+	x.h.answers.plain[v].write(w, r)
 	if r.Context().Err() == nil { // a client that has gone is no trouble of ours
 		x.h.trouble.report(x.h.log, e, err)
 	}

@@ -306,8 +306,18 @@ func (r *rig) client(http2 bool, certs ...tls.Certificate) *http.Client {
 	return &http.Client{Transport: transport, Timeout: 20 * time.Second}
 }
 
-// dial opens a raw connection, over TLS where the rig is secure.
-func (r *rig) dial(protos ...string) (net.Conn, error) {
+// dial opens a raw connection, over TLS where the rig is secure. A machine so busy that the handshake times out gets a
+// few more tries.
+func (r *rig) dial(protos ...string) (conn net.Conn, err error) {
+	for range 5 {
+		if conn, err = r.dialOnce(protos); err == nil {
+			return conn, nil
+		}
+	}
+	return nil, err
+}
+
+func (r *rig) dialOnce(protos []string) (net.Conn, error) {
 	raw, err := net.DialTimeout("tcp", r.addr(), 5*time.Second)
 	if err != nil || !r.secure {
 		return raw, err

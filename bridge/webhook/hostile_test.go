@@ -34,10 +34,10 @@ func TestHostileHTTP1(t *testing.T) {
 	for _, plaintext := range []bool{false, true} {
 		rig := newRig(t, func(o *Options, s *ServerOptions) {
 			o.MaxBodyBytes, s.Plaintext = 64<<10, plaintext
-			s.HeaderTimeout, s.ReadTimeout, s.IdleTimeout = 700*time.Millisecond, 1400*time.Millisecond, 700*time.Millisecond
+			hostileTimeouts(s)
 		})
 		got := make([]string, len(cases))
-		inParallel(len(cases), 48, func(i int) { got[i] = exchangeRaw(rig, cases[i]) })
+		inParallel(len(cases), 96, func(i int) { got[i] = exchangeRaw(rig, cases[i]) })
 		var text strings.Builder
 		for i, c := range cases {
 			fmt.Fprintf(&text, "%s\n    %s\n", c.name, got[i])
@@ -45,6 +45,11 @@ func TestHostileHTTP1(t *testing.T) {
 		compareGolden(t, "hostile-http1.txt", text.String())
 		rig.mustBeUnharmed()
 	}
+}
+
+// hostileTimeouts are short, and long enough for a slow machine's handshakes.
+func hostileTimeouts(s *ServerOptions) {
+	s.HeaderTimeout, s.ReadTimeout, s.IdleTimeout = 2*time.Second, 3*time.Second, 2*time.Second
 }
 
 // exchangeRaw sends c and returns everything that comes back until the server closes the connection.
@@ -60,7 +65,7 @@ func exchangeRaw(rig *rig, c hostileCase) string {
 			_ = closer.CloseWrite()
 		}
 	}()
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 	received, err := io.ReadAll(conn)
 	if err != nil && !isReset(err) {
 		return "read: " + err.Error()

@@ -87,7 +87,7 @@ func isIDByte(c byte) bool {
 
 // refuse answers, counts, remembers and logs a request that was not taken.
 func (x *exchange) refuse(w http.ResponseWriter, r *http.Request, v verdict) {
-	x.h.answers.plain[v].write(w)
+	x.h.answers.plain[v].write(w, r)
 	t, endpoint := &x.h.stray, ""
 	if x.ep != nil {
 		t, endpoint = x.ep.tally, x.ep.name
