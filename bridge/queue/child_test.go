@@ -46,6 +46,11 @@ type child struct {
 
 func startChild(t *testing.T, role string, env ...string) *child {
 	t.Helper()
+	return runCommand(t, newChild(t, role, env...))
+}
+
+func newChild(t *testing.T, role string, env ...string) *exec.Cmd {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -53,6 +58,11 @@ func startChild(t *testing.T, role string, env ...string) *child {
 	cmd := exec.Command(exe)
 	cmd.Env = append(os.Environ(), append(env, childEnv+"="+role)...)
 	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+func runCommand(t *testing.T, cmd *exec.Cmd) *child {
+	t.Helper()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -69,6 +79,22 @@ func startChild(t *testing.T, role string, env ...string) *child {
 	}()
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
 	return c
+}
+
+// acknowledged waits for a child that ends well and returns what it said.
+func (c *child) acknowledged(t *testing.T) map[string]bool {
+	t.Helper()
+	all := make(map[string]bool)
+	for id := range c.lines {
+		all[id] = true
+	}
+	if err := c.cmd.Wait(); err != nil {
+		t.Fatalf("child: %v", err)
+	}
+	if len(all) == 0 {
+		t.Fatal("the child acknowledged nothing")
+	}
+	return all
 }
 
 // say writes one line at once, so that it is out before anything that comes after.

@@ -24,7 +24,11 @@ func (q *embedded) run() {
 			return
 		}
 		q.drain()
+		q.mend()
 		q.maintain(flush)
+		if flush {
+			q.compact()
+		}
 		q.rounds.Add(1)
 	}
 }

@@ -48,22 +48,13 @@ func cutPower(t *testing.T, run int, noSync string) (map[string]bool, string) {
 		t.Fatal(err)
 	}
 	c := startChild(t, "power", "DIR="+dir, "AFTER="+after, "NOSYNC="+noSync, fmt.Sprint("RUN=", run))
-	acknowledged := make(map[string]bool)
-	for id := range c.lines {
-		acknowledged[id] = true
-	}
-	if err := c.cmd.Wait(); err != nil {
-		t.Fatalf("run %d: %v", run, err)
-	}
-	if len(acknowledged) == 0 {
-		t.Fatalf("run %d acknowledged nothing", run)
-	}
-	return acknowledged, after
+	return c.acknowledged(t), after
 }
 
 func lostOf(t *testing.T, dir string, acknowledged map[string]bool) int {
 	t.Helper()
 	q := openTest(t, Options{Directory: dir, Outputs: []OutputSpec{{Name: "recorder"}}})
+	checkReadable(t, q)
 	lost := 0
 	for id := range acknowledged {
 		// Delivered ones are remembered too, so the memory knows everything that was acknowledged.
@@ -75,6 +66,26 @@ func lostOf(t *testing.T, dir string, acknowledged map[string]bool) int {
 		t.Errorf("a power cut left a damaged file: %v, %v", files, err)
 	}
 	return lost
+}
+
+// checkReadable reads everything that is queued and compares it with what it should be.
+func checkReadable(t *testing.T, q Queue) {
+	t.Helper()
+	after, err := q.Cursor("recorder")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for last := q.Status().LastSeq; after < last; {
+		events, err := q.Range(t.Context(), after+1, last, 1<<20)
+		if err != nil || len(events) == 0 {
+			t.Fatalf("read after %d of %d: %d events, %v", after, last, len(events), err)
+		}
+		for _, e := range events {
+			if after++; e.Seq != after || string(e.Body) != string(namedEvent(e.DeliveryID).Body) {
+				t.Fatalf("sequence %d instead of %d, %s: %s", e.Seq, after, e.DeliveryID, e.Body)
+			}
+		}
+	}
 }
 
 // childPower appends until it cuts its own power.
@@ -103,9 +114,10 @@ func childPower() error {
 	wg.Go(func() { _ = deliverTo(q, os.NewFile(uintptr(mustOpenNull()), "null"), 0) })
 	time.Sleep(time.Duration(50+rnd.IntN(250)) * time.Millisecond)
 	in.mu.Lock() // from here on no write and no sync returns, so nothing more is acknowledged
-	image := in.durable
+	file := in.image(in.name)
+	image := file.durable
 	if run%2 == 1 { // some of the writes had reached the disk, in any order
-		for _, w := range in.pending {
+		for _, w := range file.pending {
 			if rnd.IntN(2) == 0 {
 				image = w.apply(image)
 			}
@@ -125,6 +137,3 @@ func mustOpenNull() int {
 	}
 	return fd
 }
-
-func childSyncErrors() error { return nil }
-func childSpace() error      { return nil }

@@ -18,13 +18,18 @@ import (
 // It keeps what the database would be after a power cut: what was written before the last sync that succeeded.
 type interceptor struct {
 	fd   int
-	name string // of the file that is watched; others pass
+	name string // of the file that is watched, and how those begin that may take its place; others pass
 
-	mu      sync.Mutex
+	mu     sync.Mutex
+	files  map[identity]*image
+	decide func(call string, file identity) unix.Errno // what a call fails with; 0: it is executed
+	lose   bool                                        // a write whose sync failed is lost: the file gets its old content back
+}
+
+// image is one file as the disk has it.
+type image struct {
 	durable []byte
-	pending []write
-	decide  func(call string) unix.Errno // what a call on the file fails with; 0: it is executed
-	syncs   int
+	pending []write // not synced yet
 }
 
 // write is one write that was not synced yet; a truncation has no data.
@@ -66,7 +71,7 @@ func intercept(path string) (*interceptor, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &interceptor{name: path, durable: content}
+	in := &interceptor{name: path, files: map[identity]*image{identify(path): {durable: content}}}
 	calls := []uint32{unix.SYS_PWRITE64, unix.SYS_FDATASYNC, unix.SYS_FSYNC, unix.SYS_FTRUNCATE}
 	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}} // the call's number
 	for i, nr := range calls {
@@ -112,32 +117,79 @@ func (in *interceptor) handle(n *notification) unix.Errno {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	id := identify(target)
+	file := in.files[id]
+	if file == nil {
+		file = &image{}
+		in.files[id] = file
+	}
 	call := map[int32]string{unix.SYS_PWRITE64: "write", unix.SYS_FTRUNCATE: "truncate"}[n.nr]
 	if call == "" {
 		call = "sync"
 	}
 	if in.decide != nil {
-		if errno := in.decide(call); errno != 0 {
+		if errno := in.decide(call, id); errno != 0 {
+			if call == "sync" {
+				file.giveUp(target, in.lose)
+			}
 			return errno
 		}
 	}
-	if target != in.name { // a file on its way to take the name's place
-		return 0
-	}
+	file.note(call, n)
+	return 0
+}
+
+// note records a call that the kernel is about to execute.
+func (f *image) note(call string, n *notification) {
 	switch call {
 	case "write":
 		data := unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&n.args[1]))), int(n.args[2]))
-		in.pending = append(in.pending, write{offset: int64(n.args[3]), data: append([]byte(nil), data...)})
+		f.pending = append(f.pending, write{offset: int64(n.args[3]), data: append([]byte(nil), data...)})
 	case "truncate":
-		in.pending = append(in.pending, write{offset: int64(n.args[1])})
+		f.pending = append(f.pending, write{offset: int64(n.args[1])})
 	case "sync":
-		in.syncs++
-		for _, w := range in.pending {
-			in.durable = w.apply(in.durable)
+		for _, w := range f.pending {
+			f.durable = w.apply(f.durable)
 		}
-		in.pending = nil
+		f.pending = nil
 	}
-	return 0
+}
+
+// giveUp is a failed sync: the kernel takes the pages for clean, so what was written never gets to the disk. With lose the
+// file shows that at once, as after the pages were evicted; without, the page cache goes on pretending.
+func (f *image) giveUp(path string, lose bool) {
+	for _, w := range f.pending {
+		if !lose {
+			break
+		}
+		old := make([]byte, len(w.data))
+		if w.offset < int64(len(f.durable)) {
+			copy(old, f.durable[w.offset:])
+		}
+		file, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err == nil {
+			_, _ = file.Seek(w.offset, 0)
+			_, _ = file.Write(old)
+			_ = file.Close()
+		}
+	}
+	f.pending = nil
+}
+
+// image returns what a power cut now leaves of the file at path, and what is not synced.
+func (in *interceptor) image(path string) *image {
+	return in.files[identify(path)]
+}
+
+// identity tells a file from all others, also from a later one with the same inode.
+type identity struct{ inode, born uint64 }
+
+func identify(path string) identity {
+	var stat unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_INO|unix.STATX_BTIME, &stat); err != nil {
+		return identity{}
+	}
+	return identity{inode: stat.Ino, born: uint64(stat.Btime.Sec)*1e9 + uint64(stat.Btime.Nsec)}
 }
 
 func (w write) apply(file []byte) []byte {
