@@ -2,6 +2,7 @@ package signal
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -229,7 +230,17 @@ func (d *decoder) times() {
 		d.note("created_at is not a time")
 		return
 	}
+	if t.Unix() <= 0 {
+		d.note("created_at is before 1970")
+	}
 	s.created = t
 }
 
-func (d *decoder) note(text string) { d.sig.Notes = append(d.sig.Notes, text) }
+// maxNotes bounds the notes of one body: one that repeats a field a hundred thousand times says it often enough.
+const maxNotes = 20
+
+func (d *decoder) note(text string) {
+	if len(d.sig.Notes) < maxNotes && !slices.Contains(d.sig.Notes, text) {
+		d.sig.Notes = append(d.sig.Notes, text)
+	}
+}

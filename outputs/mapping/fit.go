@@ -2,89 +2,100 @@ package mapping
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
 // fit encodes a record that is too long so that it fits: with a shorter description, else without the largest unknown
-// fields too, else with long values cut. Each stage gives what it leaves over back to the description.
+// fields too, else without any and with long values cut. Each stage gives what it leaves over back to the description.
 func (s *Syslog) fit(dst []byte, rec *outputs.Record, sequence uint64) []byte {
-	lim := whole
-	lim.description = 0
-	lim.cut = s.cutText(rec, false, false)
-	if out, ok := s.try(dst, rec, &lim, sequence); ok {
-		return out
+	f := fitting{syslog: s, dst: dst, rec: rec, sequence: sequence, limits: whole}
+	if f.try() || f.dropFields() {
+		return f.out
 	}
-	lim.cut = s.cutText(rec, true, false)
-	if out, ok := s.dropFields(dst, rec, lim, sequence); ok {
-		return out
-	}
-	lim.cut = s.cutText(rec, true, true)
-	lim.field = -1
-	for _, lim.value = range [...]int{512, 128, 32, 0} {
-		if out, ok := s.try(dst, rec, &lim, sequence); ok {
-			return out
+	f.values = true
+	f.limits.field = -1
+	for _, stage := range [...]struct{ value, id int }{
+		{512, unlimited}, {128, unlimited}, {32, unlimited}, {0, unlimited},
+		// An ID of more than 256 octets is none that LinuxGuard makes. It is cut rather than let the message grow over a
+		// limit beyond which a receiver takes the rest for a message of its own.
+		{128, 256}, {32, 256}, {32, 100}, {0, 100}, {0, 48},
+	} {
+		f.limits.value, f.limits.id = stage.value, stage.id
+		if f.try() {
+			break
 		}
 	}
-	// An ID of more than 100 octets is none that LinuxGuard makes. It is cut rather than let the message grow over a
-	// limit beyond which a receiver takes the rest for a message of its own.
-	for _, lim.id = range [...]int{256, 100, 48} {
-		if out, ok := s.try(dst, rec, &lim, sequence); ok {
-			return out
-		}
-	}
-	return s.encode(dst, rec, &lim, sequence)
+	return f.out
 }
 
-// try encodes within lim and with as much of the description as the room allows.
-func (s *Syslog) try(dst []byte, rec *outputs.Record, lim *limits, sequence uint64) ([]byte, bool) {
-	start := len(dst)
-	lim.description = 0
-	out := s.encode(dst, rec, lim, sequence)
-	room := s.max - (len(out) - start)
-	if room < 0 {
-		return out[:start], false
+// fitting is the search for limits within which one record fits.
+type fitting struct {
+	syslog   *Syslog
+	rec      *outputs.Record
+	sequence uint64
+	dst, out []byte
+	limits   limits
+	fields   bool // unknown fields are left out
+	values   bool // values are cut
+}
+
+// encode encodes within the limits and returns how many octets are left, negative when it is too long.
+func (f *fitting) encode(description int, cutDescription bool) int {
+	f.limits.description = description
+	f.limits.cut = f.cutText(cutDescription)
+	f.out = f.syslog.encode(f.dst, f.rec, &f.limits, f.sequence)
+	return f.syslog.max - (len(f.out) - len(f.dst))
+}
+
+// cutText says what is cut, for bridge_cut.
+func (f *fitting) cutText(cutDescription bool) string {
+	var what []string
+	if cutDescription {
+		what = append(what, "description")
 	}
-	lim.description = room
-	return s.encode(out[:start], rec, lim, sequence), true
+	if f.fields {
+		what = append(what, "fields")
+	}
+	if f.values {
+		what = append(what, "values")
+	}
+	return strings.Join(what, " ")
+}
+
+// try encodes with the description whole if that fits, else with as much of it as does.
+func (f *fitting) try() bool {
+	if (f.fields || f.values) && f.encode(unlimited, false) >= 0 {
+		return true
+	}
+	room := f.encode(0, true)
+	return room >= 0 && f.encode(room, true) >= 0
 }
 
 // dropFields leaves out the largest unknown fields, as few sizes of them as it takes.
-func (s *Syslog) dropFields(dst []byte, rec *outputs.Record, lim limits, sequence uint64) ([]byte, bool) {
-	sizes := []int{-1}
-	fields := unknown{signal: rec.Signal}
-	for f, _ := fields.next(); f != nil; f, _ = fields.next() {
-		sizes = append(sizes, len(f.Raw))
+func (f *fitting) dropFields() bool {
+	var sizes []int
+	fields := unknown{signal: f.rec.Signal}
+	for field, _ := fields.next(); field != nil; field, _ = fields.next() {
+		sizes = append(sizes, len(field.Raw))
+	}
+	if len(sizes) == 0 {
+		return false
 	}
 	slices.Sort(sizes)
 	sizes = slices.Compact(sizes)
-	// Find the largest size that still fits; -1, no unknown field at all, comes first.
-	n, _ := slices.BinarySearchFunc(sizes, s.max, func(size, limit int) int {
-		lim.field, lim.description = size, 0
-		if size >= 0 && len(s.encode(dst, rec, &lim, sequence))-len(dst) > limit {
-			return 1
+	f.fields = true
+	n, _ := slices.BinarySearchFunc(sizes, true, func(size int, _ bool) int {
+		f.limits.field = size
+		if f.encode(0, true) >= 0 {
+			return -1
 		}
-		return -1
+		return 1
 	})
-	lim.field = sizes[max(n, 1)-1]
-	return s.try(dst, rec, &lim, sequence)
-}
-
-// cutText says what was cut, for bridge_cut.
-func (s *Syslog) cutText(rec *outputs.Record, fields, values bool) string {
-	fields = fields && len(rec.Signal.Extra)+len(rec.Signal.EnvelopeExtra) > 0
-	text := ""
-	if rec.Signal.Description != "" {
-		text = " description"
+	f.limits.field = -1 // when none fits
+	if n > 0 {
+		f.limits.field = sizes[n-1]
 	}
-	if fields {
-		text += " fields"
-	}
-	if values {
-		text += " values"
-	}
-	if text == "" {
-		return "values"
-	}
-	return text[1:]
+	return f.try()
 }

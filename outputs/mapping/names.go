@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -37,7 +38,7 @@ func takenNames(more ...string) map[string]bool {
 // "webhook2_" and so on.
 func appendPrefix(dst []byte, taken map[string]bool, f *signal.Field) []byte {
 	n := f.Nth
-	if f.Name == "" || f.Name[0] == '_' || taken[f.Name] || strings.HasPrefix(f.Name, unknownPrefix) {
+	if isTaken(taken, f.Name) {
 		n++
 	}
 	if n == 0 {
@@ -48,6 +49,27 @@ func appendPrefix(dst []byte, taken map[string]bool, f *signal.Field) []byte {
 		dst = strconv.AppendInt(dst, int64(n), 10)
 	}
 	return append(dst, '_')
+}
+
+// isTaken reports whether name, or what a receiver may make of it (Splunk turns what is no letter, digit or underscore into
+// an underscore, others trim spaces), is a name that no unknown field may have.
+func isTaken(taken map[string]bool, name string) bool {
+	if name == "" || name[0] == '_' || taken[name] || strings.HasPrefix(name, unknownPrefix) {
+		return true
+	}
+	var clean [40]byte // longer than any taken name
+	n, word := 0, true
+	for i := range len(name) {
+		c := name[i]
+		if !wordByte(c) {
+			c, word = '_', false
+		}
+		if n < len(clean) {
+			clean[n] = c
+			n++
+		}
+	}
+	return !word && taken[string(bytes.Trim(clean[:n], "_"))]
 }
 
 // maxWord leaves room for the longest prefix of a sane record ("webhook99_") within rfc5424.MaxName.

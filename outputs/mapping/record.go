@@ -12,10 +12,10 @@ import (
 // eventTime is the time that a record goes under: created_at, else the delivery's own, else that of receipt. A time before
 // 1970 is a clock that was never set.
 func eventTime(rec *outputs.Record) time.Time {
-	if t, ok := rec.Signal.Created(); ok && t.Year() >= 1970 {
+	if t, ok := rec.Signal.Created(); ok && t.Unix() > 0 {
 		return t
 	}
-	if t, ok := rec.Signal.SentAt(); ok && t.Year() >= 1970 {
+	if t, ok := rec.Signal.SentAt(); ok && t.Unix() > 0 {
 		return t
 	}
 	return rec.ReceivedAt
@@ -34,8 +34,8 @@ func message(rec *outputs.Record) string {
 	}
 }
 
-// A signal can hold an odd field a thousand times over; so many notes are enough.
-const maxNotes = 16
+// maxRenamed bounds the notes about changed names: a signal can have thousands of unknown fields.
+const maxRenamed = 16
 
 // notes returns the value of bridge_notes. words says that the format's names are words, so that other names change.
 func notes(rec *outputs.Record, words bool) string {
@@ -44,23 +44,24 @@ func notes(rec *outputs.Record, words bool) string {
 	if words && len(s.Extra)+len(s.EnvelopeExtra) > 0 {
 		list = renamed(rec, list[:len(list):len(list)])
 	}
-	if more := len(list) - maxNotes; more > 0 {
-		list = append(list[:maxNotes:maxNotes], "and "+strconv.Itoa(more)+" more")
-	}
 	return strings.Join(list, "; ")
 }
 
 // renamed appends a note for every unknown field whose name is no word.
 func renamed(rec *outputs.Record, list []string) []string {
-	fields := unknown{signal: rec.Signal}
+	fields, n := unknown{signal: rec.Signal}, 0
 	for f, i := fields.next(); f != nil; f, i = fields.next() {
-		if !isWordName(f) {
-			name := f.Name
-			if len(name) > 64 {
-				name = name[:64] + cutMark
-			}
-			list = append(list, string(appendWordName(nil, f, i))+" is "+strconv.QuoteToASCII(name))
+		if isWordName(f) {
+			continue
 		}
+		if n++; n > maxRenamed {
+			return append(list, "more names are changed")
+		}
+		name := f.Name
+		if len(name) > 64 {
+			name = name[:64] + cutMark
+		}
+		list = append(list, string(appendWordName(nil, f, i))+" is "+strconv.QuoteToASCII(name))
 	}
 	return list
 }
