@@ -36,6 +36,9 @@ func traceOutputs(ctx context.Context, q queue.Operator, outputs []queue.OutputS
 	var all []TraceOutput
 	for _, o := range outputs {
 		runs, err := q.Fates(ctx, o.Name, seq, seq)
+		if err == nil && len(runs) == 0 && seq <= o.Cursor {
+			runs, err = q.Fates(ctx, o.Name, seq, seq) // it may have been on its way to the disk just then
+		}
 		if err != nil {
 			return nil, err
 		}

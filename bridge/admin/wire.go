@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
 )
 
 // userHeader carries what the command line says of who called it ($SUDO_USER). It is a claim, logged beside what the
@@ -65,6 +66,9 @@ func wireItem(it queue.QuarantineItem, withBody bool) QuarantineItem {
 		ID: it.ID, Reason: it.Reason, Output: it.Output, At: it.At, Seq: e.Seq, Endpoint: e.Endpoint,
 		DeliveryID: e.DeliveryID, SecretName: e.SecretName, ClientAddr: e.ClientAddr,
 		ReceivedAt: e.ReceivedAt, ResendOf: e.ResendOf, Size: len(e.Body),
+	}
+	if e.Signal == nil && withBody {
+		e.Signal, _ = signal.Decode(e.Body) // what can't be decoded has no signal ID to show
 	}
 	if e.Signal != nil {
 		w.SignalID, w.SignalType = e.Signal.SignalID, e.Signal.SignalType
