@@ -180,7 +180,7 @@ func (w *Worker) delivered(f *flight) {
 	w.metrics.sent.Add(float64(n))
 	w.status.delivered(n, f.at)
 	if w.lastText != "" {
-		w.opts.Log.Info("delivering again", "failures", w.attempts)
+		w.opts.Log.Info("delivering again", "event", "output_recovered", "failures", w.attempts)
 	}
 	w.failing, w.attempts, w.lastText = false, 0, ""
 }
@@ -210,10 +210,11 @@ func (w *Worker) failed(f *flight, err error) {
 func (w *Worker) logFailure(f *flight, err error, held bool) {
 	attrs := []any{"error", err, "first_seq", f.first(), "last_seq", f.last(), "attempt", w.attempts}
 	if held {
-		w.opts.Log.Error("the destination refuses everything until it or this output's settings are mended; nothing is lost, trying on slowly", attrs...)
+		w.opts.Log.Error("the destination refuses everything until it or this output's settings are mended; nothing is lost, trying on slowly",
+			append(attrs, "event", "output_held")...)
 		return
 	}
-	w.opts.Log.Warn("delivery failed, trying again", attrs...)
+	w.opts.Log.Warn("delivery failed, trying again", append(attrs, "event", "output_failing")...)
 }
 
 // backoff is the time until the next attempt: exponential with jitter on its upper half, and no less than the
@@ -253,7 +254,7 @@ func (w *Worker) quarantine(r result, rejected []outputs.Rejection) error {
 	for i, rej := range rejected {
 		r.flight.mark(r.seqs[rej.Index], queue.Refused)
 		if i < len(items) {
-			w.opts.Log.Warn("the destination refuses an event for good; it is in the quarantine", "bridge_seq", items[i].Event.Seq,
+			w.opts.Log.Warn("the destination refuses an event for good; it is in the quarantine", "event", "record_refused", "bridge_seq", items[i].Event.Seq,
 				"delivery_id", items[i].Event.DeliveryID, "error", rej.Err)
 		}
 	}
