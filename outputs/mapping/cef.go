@@ -27,7 +27,7 @@ func (s *Syslog) appendCEF(dst []byte, rec *outputs.Record, lim *limits) []byte 
 	for i := range columns {
 		dst = appendCEFColumn(dst, &columns[i], rec, lim)
 	}
-	if text := notes(rec, true); text != "" {
+	if text := notes(rec, true); text != "" && lim.value != noValues {
 		dst = append(dst, " lgBridgeNotes="...)
 		dst = lim.append(dst, text, lim.value, escapeCEFValue)
 	}
@@ -39,7 +39,7 @@ func (s *Syslog) appendCEF(dst []byte, rec *outputs.Record, lim *limits) []byte 
 
 func appendCEFColumn(dst []byte, c *column, rec *outputs.Record, lim *limits) []byte {
 	start := len(dst)
-	if c.cef == "" {
+	if c.cef == "" || lim.drops(c) {
 		return dst
 	}
 	dst = append(append(dst, ' '), c.cef...)

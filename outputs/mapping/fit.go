@@ -20,7 +20,7 @@ func (s *Syslog) fit(dst []byte, rec *outputs.Record, sequence uint64) []byte {
 		{512, unlimited}, {128, unlimited}, {32, unlimited}, {0, unlimited},
 		// An ID of more than 256 octets is none that LinuxGuard makes. It is cut rather than let the message grow over a
 		// limit beyond which a receiver takes the rest for a message of its own.
-		{128, 256}, {32, 256}, {32, 100}, {0, 100}, {0, 48},
+		{128, 256}, {32, 256}, {32, 100}, {0, 100}, {noValues, 48},
 	} {
 		f.limits.value, f.limits.id = stage.value, stage.id
 		if f.try() {

@@ -145,7 +145,7 @@ func (f *flat) append(dst []byte, rec *outputs.Record, lim *limits) []byte {
 	for i := range columns {
 		dst = f.appendColumn(dst, &columns[i], rec, lim)
 	}
-	if text := notes(rec, false); text != "" {
+	if text := notes(rec, false); text != "" && lim.value != noValues {
 		dst = appendJSONKey(dst, notesField)
 		dst = append(lim.append(append(dst, '"'), text, lim.value, appendJSONText), '"')
 	}
@@ -158,6 +158,9 @@ func (f *flat) append(dst []byte, rec *outputs.Record, lim *limits) []byte {
 }
 
 func (f *flat) appendColumn(dst []byte, c *column, rec *outputs.Record, lim *limits) []byte {
+	if lim.drops(c) {
+		return dst
+	}
 	name := c.name
 	if f.cim && c.cim != "" {
 		name = c.cim

@@ -22,7 +22,7 @@ func (s *Syslog) appendLEEF(dst []byte, rec *outputs.Record, lim *limits) []byte
 	for i := range columns {
 		dst = appendLEEFColumn(dst, &columns[i], rec, lim)
 	}
-	if text := notes(rec, true); text != "" {
+	if text := notes(rec, true); text != "" && lim.value != noValues {
 		dst = append(append(dst, leefDelimiter), "lgBridgeNotes="...)
 		dst = lim.append(dst, text, lim.value, escapeLEEFValue)
 	}
@@ -35,7 +35,7 @@ func (s *Syslog) appendLEEF(dst []byte, rec *outputs.Record, lim *limits) []byte
 
 func appendLEEFColumn(dst []byte, c *column, rec *outputs.Record, lim *limits) []byte {
 	start := len(dst)
-	if c.leef == "" {
+	if c.leef == "" || lim.drops(c) {
 		return dst
 	}
 	dst = append(append(dst, leefDelimiter), c.leef...)

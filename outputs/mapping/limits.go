@@ -12,14 +12,31 @@ const cutMark = "..."
 type limits struct {
 	description int
 	field       int // unknown fields whose JSON is longer are left out
-	value       int // of texts that are no ID
+	value       int // of texts that are no ID; noValues leaves those fields out
 	id          int
 	cut         string // what bridge_cut says; empty: nothing is cut
 }
 
-const unlimited = math.MaxInt
+const (
+	unlimited = math.MaxInt
+	noValues  = -1
+)
 
 var whole = limits{description: unlimited, field: unlimited, value: unlimited, id: unlimited}
+
+// drops reports whether c is left out altogether.
+func (l *limits) drops(c *column) bool {
+	return l.value == noValues && c.number == nil && !c.id && c.name != description
+}
+
+// host returns the name for a header: in full as far as the header can hold it, or little of it when nothing else helps.
+func (l *limits) host(name string) string {
+	const little = 64
+	if l.value == noValues && len(name) > little {
+		return name[:little]
+	}
+	return name
+}
 
 // of returns the limit of c's text.
 func (l *limits) of(c *column) int {

@@ -107,6 +107,8 @@ func unbackslash(s, special string) string {
 	return b.String()
 }
 
+var wordKey = regexp.MustCompile(`^\w+$`)
+
 // parseCEF reads the seven header fields and the extension. A key is a run of letters, digits and underscores before an
 // unescaped "=", after a space or at the start.
 func parseCEF(msg string) (header []string, ext pairs, err error) {
@@ -124,7 +126,7 @@ func parseCEF(msg string) (header []string, ext pairs, err error) {
 	}
 	for rest != "" {
 		eq := unescapedIndex(rest, '=')
-		if eq < 1 || !regexp.MustCompile(`^\w+$`).MatchString(rest[:eq]) {
+		if eq < 1 || !wordKey.MatchString(rest[:eq]) {
 			return nil, nil, fmt.Errorf("no key: %.50q", rest)
 		}
 		key := rest[:eq]
@@ -165,7 +167,7 @@ func parseLEEF(msg string) (header []string, attrs pairs, err error) {
 	}
 	for attr := range strings.SplitSeq(parts[6], parts[5]) {
 		key, value, ok := strings.Cut(attr, "=")
-		if !ok || !regexp.MustCompile(`^\w+$`).MatchString(key) {
+		if !ok || !wordKey.MatchString(key) {
 			return nil, nil, fmt.Errorf("no key in %.50q", attr)
 		}
 		if err := attrs.add(key, value); err != nil {

@@ -12,7 +12,7 @@ func (s *Syslog) encode3164(dst []byte, rec *outputs.Record, lim *limits) []byte
 	dst = rfc5424.AppendPriority(dst, s.facility, severity(rec))
 	dst = eventTime(rec).In(s.location).AppendFormat(dst, "Jan _2 15:04:05 ")
 	if !s.noHost {
-		dst = append(appendHost3164(dst, rec.Signal.ServerName), ' ')
+		dst = append(appendHost3164(dst, lim.host(rec.Signal.ServerName)), ' ')
 	}
 	switch s.message {
 	case MessageCEF, MessageLEEF:

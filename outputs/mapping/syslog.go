@@ -30,7 +30,8 @@ const (
 	DefaultAppName         = "linuxguard"
 	DefaultEnterpriseID    = "32473" // RFC 5612: for documentation only
 	DefaultMaxMessageBytes = 8192    // rsyslog's
-	MinMaxMessageBytes     = 1024    // all IDs and the longest header fit
+	MinMaxMessageBytes     = 1024    // all IDs fit beside a header and every optional element
+	MinMaxStructuredBytes  = 2048    // the same when MSG is json, cef or leef and repeats them
 )
 
 // SyntheticMsgID is the MSGID of what the bridge says itself.
@@ -43,7 +44,7 @@ type SyslogOptions struct {
 	Facility        string // number or unambiguous name; default user
 	AppName         string // default linuxguard
 	EnterpriseID    string // after the "@" of our SD-ID: digits, with dots between them; default 32473
-	MaxMessageBytes int    // of one message before framing; default 8192, at least 1024
+	MaxMessageBytes int    // of one message before framing; default 8192, at least 1024 (json, cef, leef: 2048)
 
 	BOM         bool // before MSG when it is text; RFC 5424 wants it, rsyslog keeps it in msg
 	SequenceID  bool // SD-ELEMENT meta with sequenceId
@@ -132,8 +133,12 @@ func (s *Syslog) check(enterprise string) error {
 	if !validEnterpriseID(enterprise) || len(s.sdID) > rfc5424.MaxName {
 		bad("enterprise_id", "%q is not a private enterprise number (digits, with dots for sub-identifiers, at most %d characters)", enterprise, rfc5424.MaxName-len("linuxguard@"))
 	}
-	if s.max != 0 && s.max < MinMaxMessageBytes {
-		bad("max_message_bytes", "%d is too small for the IDs of a signal: use at least %d", s.max, MinMaxMessageBytes)
+	least := MinMaxMessageBytes
+	if s.message != MessageText {
+		least = MinMaxStructuredBytes
+	}
+	if s.max != 0 && s.max < least {
+		bad("max_message_bytes", "%d is too small for the IDs of a signal: use at least %d", s.max, least)
 	}
 	return errors.Join(errs...)
 }

@@ -35,7 +35,7 @@ func (s *Syslog) encode(dst []byte, rec *outputs.Record, lim *limits, sequence u
 	}
 	dst = rfc5424.AppendHeader(dst, &rfc5424.Header{
 		Facility: s.facility, Severity: severity(rec), Time: eventTime(rec),
-		Hostname: rec.Signal.ServerName, AppName: s.appName, MsgID: msgID(rec),
+		Hostname: lim.host(rec.Signal.ServerName), AppName: s.appName, MsgID: msgID(rec),
 	})
 	dst = s.appendElement(dst, rec, lim)
 	dst = append(dst, s.origin...)
@@ -66,11 +66,11 @@ func msgID(rec *outputs.Record) string {
 func (s *Syslog) appendElement(dst []byte, rec *outputs.Record, lim *limits) []byte {
 	dst = rfc5424.OpenElement(dst, s.sdID)
 	for i := range columns {
-		if c := &columns[i]; c.name != description {
+		if c := &columns[i]; c.name != description && !lim.drops(c) {
 			dst = appendColumnParam(dst, c, rec, lim)
 		}
 	}
-	if text := notes(rec, true); text != "" {
+	if text := notes(rec, true); text != "" && lim.value != noValues {
 		dst = rfc5424.OpenParam(dst, notesField)
 		dst = append(lim.append(dst, text, lim.value, rfc5424.AppendValue), '"')
 	}

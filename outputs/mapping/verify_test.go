@@ -166,6 +166,7 @@ func checkPairs(t *testing.T, rec *outputs.Record, got pairs, show func(string) 
 		want := show(value)
 		switch {
 		case ok && text == want:
+		case !ok && strings.Contains(cutNote, "values") && !slices.Contains(ids, native) && native != "description":
 		case ok && cutNote != "" && (native == "description" || strings.Contains(cutNote, "values")) && isCutOf(text, want) && (!slices.Contains(ids, native) || len(want) > 48):
 		default:
 			t.Errorf("%s (%s) is %.200q, want %.200q", name, native, text, want)
