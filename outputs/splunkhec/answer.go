@@ -14,7 +14,7 @@ import (
 // answer is what an endpoint said to one request. Its text comes from outside: it is cut, cleaned and freed of the
 // token before anybody sees it.
 type answer struct {
-	from       string        // the endpoint's base URL
+	from       string // the endpoint's base URL
 	status     int    // HTTP status
 	code       int    // HEC code, noCode when the body has none
 	event      int    // invalid-event-number, noEvent when the body has none

@@ -4,6 +4,7 @@ import (
 	"encoding/pem"
 	"io"
 	"log"
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 
 // quiet swallows what net/http says about aborted handlers.
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
+
+func quietLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func writeCA(t *testing.T, server *httptest.Server) string {
 	t.Helper()

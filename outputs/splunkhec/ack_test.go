@@ -1,0 +1,398 @@
+package splunkhec
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/outputs"
+	"github.com/linuxguard/linuxguard-bridge/outputs/outputtest"
+	"github.com/linuxguard/linuxguard-bridge/outputs/splunkhec/hectest"
+)
+
+const ackOn = "indexer_ack = true\n"
+
+// TestLateAcks: Splunk holds small batches for two minutes and more. Nothing is delivered before its acknowledgement,
+// nothing is sent twice, and the polls get rare.
+func TestLateAcks(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		splunk := &hectest.Splunk{Token: testToken, Ack: true, AckAfter: 150 * time.Second}
+		w.add("splunk:8088", splunk)
+		out, _ := w.output(ackOn, "http://splunk:8088")
+		defer closeOutput(t, out)
+		start := time.Now()
+		var fates []*fate
+		for i := range 20 {
+			fates = append(fates, sendBatch(context.Background(), out, outputtest.Records(t, uint64(i*10)+1, 10)))
+			time.Sleep(time.Second)
+		}
+		for i, f := range fates {
+			<-f.done
+			took := f.at.Sub(start) - time.Duration(i)*time.Second
+			if f.err != nil || took < 150*time.Second || took > 165*time.Second {
+				t.Errorf("batch %d: %v after %v", i, f.err, took)
+			}
+		}
+		checkAll(t, splunk.Sequences(), 200, 1)
+		polls, channels := 0, map[string]bool{}
+		for _, r := range splunk.Requests() {
+			channels[r.Channel] = true
+			if strings.HasSuffix(r.Path, "/ack") {
+				polls++
+			}
+		}
+		if polls > 100 {
+			t.Errorf("%d polls in three minutes", polls)
+		}
+		if len(channels) != 1 || channels[""] {
+			t.Errorf("channels %v: a quiet output needs one", channels)
+		}
+		if s := out.Status(); s.Level != outputs.Stored {
+			t.Errorf("level %v", s.Level)
+		}
+	})
+}
+
+// TestAcksNeverTrue: events whose acknowledgement stays false for ever are sent again once for each ack_timeout, and
+// what is kept of them is bounded.
+func TestAcksNeverTrue(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		splunk := &hectest.Splunk{Token: testToken, Ack: true, AckNever: true}
+		w.add("splunk:8088", splunk)
+		out, _ := w.output(ackOn, "http://splunk:8088")
+		defer closeOutput(t, out)
+		batch := outputtest.Records(t, 1, 10)
+		start := time.Now()
+		tries := 0
+		for time.Since(start) < time.Hour {
+			err := send(t, out, batch)
+			if kindOf(err) != "retry" || !strings.Contains(err.Error(), "sticky") {
+				t.Fatalf("want a temporary failure that names the likely cause: %v", err)
+			}
+			tries++
+		}
+		if tries < 10 || tries > 13 {
+			t.Errorf("%d tries in an hour with an ack_timeout of 5m", tries)
+		}
+		checkAll(t, splunk.Sequences(), 10, tries)
+		splunk.Set(func(s *hectest.Splunk) { s.AckNever = false })
+		if err := send(t, out, batch); err != nil {
+			t.Error(err)
+		}
+		if n := pendingAcks(out); n != 0 {
+			t.Errorf("%d are still pending", n)
+		}
+	})
+}
+
+// pendingAcks counts what out still remembers.
+func pendingAcks(out *Output) int { return len(out.pendingSlots) }
+
+// TestPendingBounded: with acknowledgements that don't come, the number of requests stops at max_pending_acks.
+func TestPendingBounded(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		splunk := &hectest.Splunk{Token: testToken, Ack: true, AckNever: true}
+		w.add("splunk:8088", splunk)
+		out, _ := w.output(ackOn+"max_pending_acks = 7\nack_timeout = \"1m\"", "http://splunk:8088")
+		defer closeOutput(t, out)
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Second)
+		defer cancel()
+		var fates []*fate
+		for i := range 40 {
+			fates = append(fates, sendBatch(ctx, out, outputtest.Records(t, uint64(i)+1, 1)))
+		}
+		posted := 0
+		for _, r := range splunk.Requests() {
+			posted += r.Events
+		}
+		if posted != 7 {
+			t.Errorf("%d requests are pending, the bound is 7", posted)
+		}
+		for i, f := range fates {
+			<-f.done
+			if f.err == nil || f.calls != 1 {
+				t.Errorf("batch %d: %v, done called %d times", i, f.err, f.calls)
+			}
+		}
+	})
+}
+
+// TestAckDisabled: without acknowledgement nothing is ever sent, an alarm is raised, and it resumes by itself.
+func TestAckDisabled(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		splunk := &hectest.Splunk{Token: testToken}
+		w.add("splunk:8088", splunk)
+		out, _ := w.output(ackOn, "http://splunk:8088")
+		defer closeOutput(t, out)
+		batch := outputtest.Records(t, 1, 5)
+		for range 3 {
+			if err := send(t, out, batch); kindOf(err) != "hold" || !strings.Contains(err.Error(), "indexer_ack = false") {
+				t.Fatalf("want a hold that says what to do: %v", err)
+			}
+			time.Sleep(30 * time.Second)
+		}
+		if n := len(splunk.Sequences()); n != 0 {
+			t.Errorf("%d events were sent to a token without acknowledgement", n)
+		}
+		splunk.Set(func(s *hectest.Splunk) { s.Ack = true })
+		if err := send(t, out, batch); err != nil {
+			t.Error(err)
+		}
+		checkAll(t, splunk.Sequences(), 5, 1)
+	})
+}
+
+// TestAckTurnedOff: acknowledgement that is turned off while events wait for it holds at once.
+func TestAckTurnedOff(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		splunk := &hectest.Splunk{Token: testToken, Ack: true, AckAfter: time.Hour}
+		w.add("splunk:8088", splunk)
+		out, _ := w.output(ackOn, "http://splunk:8088")
+		defer closeOutput(t, out)
+		f := sendBatch(context.Background(), out, outputtest.Records(t, 1, 5))
+		time.Sleep(20 * time.Second)
+		splunk.Set(func(s *hectest.Splunk) { s.Ack = false })
+		start := time.Now()
+		<-f.done
+		if kindOf(f.err) != "hold" || time.Since(start) > 10*time.Second {
+			t.Errorf("%v after %v", f.err, time.Since(start))
+		}
+	})
+}
+
+// TestNoAckID: an accepted answer without ackId is not a delivery.
+func TestNoAckID(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		w.add("splunk:8088", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/ack") {
+				_, _ = rw.Write([]byte(`{"acks":{"0":false}}`))
+				return
+			}
+			hectest.Answer(rw, 200, 0, "Success")
+		}))
+		out, _ := w.output(ackOn, "http://splunk:8088")
+		defer closeOutput(t, out)
+		if err := send(t, out, outputtest.Records(t, 1, 5)); kindOf(err) != "hold" || !strings.Contains(err.Error(), "ackId") {
+			t.Error(err)
+		}
+	})
+}
+
+// TestRestartedSplunk: ids that begin anew must never confirm older events.
+func TestRestartedSplunk(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		splunk := &hectest.Splunk{Token: testToken, Ack: true, AckAfter: time.Minute}
+		w.add("splunk:8088", splunk)
+		out, _ := w.output(ackOn+"max_requests_in_flight = 1", "http://splunk:8088")
+		defer closeOutput(t, out)
+		var old []*fate
+		for i := range 3 {
+			old = append(old, sendBatch(context.Background(), out, outputtest.Records(t, uint64(i)+1, 1)))
+		}
+		time.Sleep(30 * time.Second)
+		splunk.Restart()
+		w.cut("splunk:8088")
+		young := sendBatch(context.Background(), out, outputtest.Records(t, 4, 1))
+		for i, f := range old {
+			<-f.done
+			if kindOf(f.err) != "retry" {
+				t.Errorf("batch %d was posted before the restart: %v", i, f.err)
+			}
+		}
+		<-young.done
+		if young.err != nil {
+			t.Error(young.err)
+		}
+	})
+}
+
+// TestChannelSurvivesReconnect: a broken connection changes neither channel nor cookies.
+func TestChannelSurvivesReconnect(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		splunk := &hectest.Splunk{Token: testToken, Ack: true, AckAfter: 20 * time.Second}
+		w.add("splunk:8088", splunk)
+		out, _ := w.output(ackOn, "http://splunk:8088")
+		defer closeOutput(t, out)
+		f := sendBatch(context.Background(), out, outputtest.Records(t, 1, 5))
+		for range 5 {
+			time.Sleep(2 * time.Second)
+			w.cut("splunk:8088")
+		}
+		<-f.done
+		if f.err != nil {
+			t.Fatal(f.err)
+		}
+		if err := send(t, out, outputtest.Records(t, 6, 1)); err != nil {
+			t.Fatal(err)
+		}
+		channels := map[string]bool{}
+		for _, r := range splunk.Requests() {
+			channels[r.Channel] = true
+		}
+		if len(channels) != 1 || w.dials("splunk:8088") < 2 {
+			t.Errorf("%d channels over %d connections", len(channels), w.dials("splunk:8088"))
+		}
+	})
+}
+
+// balancer sends requests to two nodes: with a cookie to the node that it names, without one in turn.
+type balancer struct {
+	nodes  [2]http.Handler
+	sticky bool
+	// split sends polls to the node that did not take the events.
+	split bool
+	n     int
+}
+
+func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	node := b.n % 2
+	b.n++
+	switch c, err := r.Cookie("node"); {
+	case b.split && strings.HasSuffix(r.URL.Path, "/ack"):
+		node = 1
+	case b.split:
+		node = 0
+	case b.sticky && err == nil:
+		node = int(c.Value[0] - '0')
+	}
+	if b.sticky {
+		http.SetCookie(w, &http.Cookie{Name: "node", Value: fmt.Sprint(node)})
+	}
+	b.nodes[node].ServeHTTP(w, r)
+}
+
+func TestStickyBalancer(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		a := &hectest.Splunk{Token: testToken, Ack: true, AckAfter: 30 * time.Second}
+		b := &hectest.Splunk{Token: testToken, Ack: true, AckAfter: 30 * time.Second}
+		w.add("lb:443", &balancer{nodes: [2]http.Handler{a, b}, sticky: true})
+		out, _ := w.output(ackOn, "http://lb:443")
+		defer closeOutput(t, out)
+		for i := range 10 {
+			if err := send(t, out, outputtest.Records(t, uint64(i)+1, 1)); err != nil {
+				t.Error(err)
+			}
+		}
+		checkAll(t, append(a.Sequences(), b.Sequences()...), 10, 1)
+	})
+}
+
+// TestSplitBalancer: polls that always reach the wrong node confirm nothing. Nothing is lost or taken for delivered,
+// and each ack_timeout costs one copy.
+func TestSplitBalancer(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		a := &hectest.Splunk{Token: testToken, Ack: true}
+		b := &hectest.Splunk{Token: testToken, Ack: true}
+		lb := &balancer{nodes: [2]http.Handler{a, b}, split: true}
+		w.add("lb:443", lb)
+		out, _ := w.output(ackOn+`ack_timeout = "1m"`, "http://lb:443")
+		defer closeOutput(t, out)
+		const tries = 3
+		for range tries {
+			if err := send(t, out, outputtest.Records(t, 1, 10)); kindOf(err) != "retry" {
+				t.Errorf("not confirmed, but %v", err)
+			}
+		}
+		checkAll(t, a.Sequences(), 10, tries)
+		lb.split, lb.sticky = false, true
+		if err := send(t, out, outputtest.Records(t, 1, 10)); err != nil {
+			t.Error(err)
+		}
+		checkAll(t, append(a.Sequences(), b.Sequences()...), 10, tries+1)
+	})
+}
+
+// TestManyAcks: under load with quick acknowledgements everything is confirmed, once, over few channels.
+func TestManyAcks(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		splunk := &hectest.Splunk{Token: testToken, Ack: true, AckAfter: 1200 * time.Millisecond}
+		w.add("splunk:8088", splunk)
+		out, _ := w.output(ackOn, "http://splunk:8088")
+		defer closeOutput(t, out)
+		start := time.Now()
+		var fates []*fate
+		for i := range 200 {
+			fates = append(fates, sendBatch(context.Background(), out, outputtest.Records(t, uint64(i)*10+1, 10)))
+		}
+		for i, f := range fates {
+			if <-f.done; f.err != nil {
+				t.Errorf("batch %d: %v", i, f.err)
+			}
+		}
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("acknowledgements that take 1.2 s were noticed after %v", took)
+		}
+		checkAll(t, splunk.Sequences(), 2000, 1)
+		var channels []string
+		for _, r := range splunk.Requests() {
+			if !slices.Contains(channels, r.Channel) {
+				channels = append(channels, r.Channel)
+			}
+		}
+		if len(channels) > out.settings.MaxRequestsInFlight {
+			t.Errorf("%d channels", len(channels))
+		}
+	})
+}
+
+// TestPollTrouble: polls that fail for a while, in every way, lose no acknowledgement.
+func TestPollTrouble(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]func(http.ResponseWriter){
+		"503":   func(w http.ResponseWriter) { hectest.Answer(w, 503, 9, "Server is busy") },
+		"429":   func(w http.ResponseWriter) { w.Header().Set("Retry-After", "5"); hectest.Answer(w, 429, 27, "full") },
+		"403":   func(w http.ResponseWriter) { hectest.Answer(w, 403, 4, "Invalid token") },
+		"reset": func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+		"truncated": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Length", "50")
+			_, _ = w.Write([]byte(`{"acks":{"0":tr`))
+		},
+		"redirect": func(w http.ResponseWriter) { w.Header().Set("Location", "http://elsewhere/"); w.WriteHeader(302) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, func(t *testing.T, w *world) {
+				bad := false
+				splunk := &hectest.Splunk{Token: testToken, Ack: true, AckAfter: 5 * time.Second}
+				splunk.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+					if bad && strings.HasSuffix(r.URL.Path, "/ack") {
+						fault(w)
+						return true
+					}
+					return false
+				}
+				w.add("splunk:8088", splunk)
+				out, log := w.output(ackOn, "http://splunk:8088")
+				defer closeOutput(t, out)
+				f := sendBatch(context.Background(), out, outputtest.Records(t, 1, 5))
+				time.Sleep(time.Second)
+				bad = true
+				time.Sleep(time.Minute)
+				bad = false
+				<-f.done
+				if f.err != nil {
+					t.Error(f.err)
+				}
+				checkAll(t, splunk.Sequences(), 5, 1)
+				if strings.Contains(log.String(), testToken) {
+					t.Error("the token is in the log")
+				}
+			})
+		})
+	}
+}

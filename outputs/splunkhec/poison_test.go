@@ -1,0 +1,215 @@
+package splunkhec
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/linuxguard/linuxguard-bridge/outputs"
+	"github.com/linuxguard/linuxguard-bridge/outputs/outputtest"
+	"github.com/linuxguard/linuxguard-bridge/outputs/splunkhec/hectest"
+)
+
+func refuse(code int, seqs ...uint64) func(*hectest.Event) int {
+	return func(e *hectest.Event) int {
+		if slices.Contains(seqs, e.Seq) {
+			return code
+		}
+		return 0
+	}
+}
+
+// TestPoison: one refused event among 500 goes to the quarantine alone, wherever it stands, whatever the receiver says
+// about it, and whether or not it has indexed the events before. The others arrive, each at most as often as stated.
+func TestPoison(t *testing.T) {
+	t.Parallel()
+	const n = 500
+	for _, c := range []struct {
+		name     string
+		code     int
+		at       []uint64
+		whole    bool // the receiver refuses the batch whole
+		noNumber bool
+		most     int // times that an event may be indexed
+		requests int
+	}{
+		{name: "first", code: 12, at: []uint64{1}, most: 1, requests: 2},
+		{name: "second", code: 6, at: []uint64{2}, most: 2, requests: 3},
+		{name: "middle", code: 15, at: []uint64{251}, most: 2, requests: 3},
+		{name: "last", code: 13, at: []uint64{500}, most: 2, requests: 2},
+		{name: "middle, refused whole", code: 6, at: []uint64{251}, whole: true, most: 1, requests: 3},
+		{name: "first with code 6, which may mean too long", code: 6, at: []uint64{1}, most: 2, requests: 19},
+		{name: "several", code: 12, at: []uint64{1, 100, 101, 250, 500}, most: 2, requests: 11},
+		{name: "without number", code: 6, at: []uint64{251}, noNumber: true, most: 10, requests: 19},
+		{name: "without number, refused whole", code: 6, at: []uint64{251}, noNumber: true, whole: true, most: 1, requests: 19},
+		{name: "three without number, refused whole", code: 6, at: []uint64{1, 250, 500}, noNumber: true, whole: true, most: 1, requests: 55},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, func(t *testing.T, w *world) {
+				splunk := &hectest.Splunk{Token: testToken, Whole: c.whole, NoNumber: c.noNumber, Refuse: refuse(c.code, c.at...)}
+				w.add("splunk:8088", splunk)
+				out, _ := w.output("", "http://splunk:8088")
+				defer closeOutput(t, out)
+				err := send(t, out, outputtest.Records(t, 1, n))
+				checkRefused(t, err, c.at...)
+				checkAll(t, splunk.Sequences(), n, c.most, c.at...)
+				if got := len(splunk.Requests()); got > c.requests {
+					t.Errorf("%d requests, at most %d are enough", got, c.requests)
+				}
+			})
+		})
+	}
+}
+
+// checkRefused fails unless err refuses exactly the records with seqs, each with a reason, and nothing else is left.
+func checkRefused(t *testing.T, err error, seqs ...uint64) {
+	t.Helper()
+	var partial *outputs.PartialError
+	if !errors.As(err, &partial) {
+		t.Fatalf("not refused: %v", err)
+	}
+	var got []uint64
+	for _, r := range partial.Rejected {
+		got = append(got, uint64(r.Index)+1)
+		if r.Err == nil {
+			t.Errorf("record %d is refused without a reason", r.Index)
+		}
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, seqs) || partial.Rest != nil {
+		t.Errorf("refused %v, rest %v; want %v and no rest", got, partial.Rest, seqs)
+	}
+}
+
+// TestAllPoison: a batch of nothing but poison ends, in a bounded number of requests.
+func TestAllPoison(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		splunk := &hectest.Splunk{Token: testToken, Refuse: func(*hectest.Event) int { return 12 }}
+		w.add("splunk:8088", splunk)
+		out, _ := w.output("", "http://splunk:8088")
+		defer closeOutput(t, out)
+		err := send(t, out, outputtest.Records(t, 1, 20))
+		checkRefused(t, err, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)
+		if got := len(splunk.Requests()); got > 20 {
+			t.Errorf("%d requests for 20 events", got)
+		}
+	})
+}
+
+// TestWrongNumber: a number beyond the batch is as good as none.
+func TestWrongNumber(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		splunk := &hectest.Splunk{Token: testToken, Whole: true, Refuse: refuse(6, 3)}
+		w.add("splunk:8088", splunk)
+		splunk.Fault = nil
+		out, _ := w.output("", "http://splunk:8088")
+		defer closeOutput(t, out)
+		var a answer
+		a.fill(reply{Code: ptr(6), Event: ptr(99)})
+		d := out.newDelivery(t.Context(), outputtest.Records(t, 1, 4), func(error) {})
+		d.parts = nil
+		if err := d.judge([]int{0, 1, 2, 3}, &a, poison); err != nil || len(d.parts) != 2 || len(d.rejected) != 0 {
+			t.Errorf("parts %v, refused %v, %v: want two halves", d.parts, d.rejected, err)
+		}
+		d.cancel(nil)
+	})
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// TestTooLong: what is refused as too long is halved until it fits, Splunk's way and Splunk Cloud's, and the next batch
+// is cut beforehand.
+func TestTooLong(t *testing.T) {
+	t.Parallel()
+	for _, cloud := range []bool{false, true} {
+		t.Run(fmt.Sprintf("cloud=%v", cloud), func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, func(t *testing.T, w *world) {
+				splunk := &hectest.Splunk{Token: testToken, MaxBytes: 40_000, Cloud: cloud}
+				w.add("splunk:8088", splunk)
+				out, log := w.output("", "http://splunk:8088")
+				defer closeOutput(t, out)
+				batch := outputtest.Records(t, 1, 200)
+				batch[99] = outputtest.Record(t, 100, outputtest.Body("sig_long", strings.Repeat("x", 50_000)))
+				checkRefused(t, send(t, out, batch), 100)
+				checkAll(t, splunk.Sequences(), 200, 1, 100)
+				before := len(splunk.Requests())
+				if err := send(t, out, outputtest.Records(t, 201, 200)); err != nil {
+					t.Fatal(err)
+				}
+				if more := len(splunk.Requests()) - before; !cloud && more > 20 {
+					t.Errorf("%d requests for a batch whose length is known to be refused", more)
+				}
+				if got := strings.Count(log.String(), "lower batch_max_bytes"); cloud != (got == 0) {
+					t.Errorf("%d lines about batch_max_bytes", got)
+				}
+			})
+		})
+	}
+}
+
+// TestIndexRules: what a rule sent to an index that Splunk refuses is quarantined; the others are delivered.
+func TestIndexRules(t *testing.T) {
+	t.Parallel()
+	const rules = `
+index = "main"
+index_rules = [
+  { index = "low", environment = ["prod*"], min_severity = 5 },
+  { index = "forbidden", signal_type = ["ssh_*"] },
+  { index = "main", endpoint = ["other"] },
+]`
+	inWorld(t, func(t *testing.T, w *world) {
+		splunk := &hectest.Splunk{Token: testToken, Indexes: []string{"main", "low"}}
+		w.add("splunk:8088", splunk)
+		out, _ := w.output(rules, "http://splunk:8088")
+		defer closeOutput(t, out)
+		batch := outputtest.Records(t, 1, 9)
+		sig := func(i int, change func(*outputs.Record)) {
+			r := batch[i]
+			s := *r.Signal
+			r.Signal = &s
+			change(&r)
+			batch[i] = r
+		}
+		sig(2, func(r *outputs.Record) { r.Signal.SignalType = "ssh_login" })
+		sig(4, func(r *outputs.Record) { r.Signal.Environment, r.Signal.Severity = "production", 5 })
+		sig(5, func(r *outputs.Record) { r.Signal.SignalType = "ssh_logout" })
+		sig(6, func(r *outputs.Record) { r.Endpoint = "other" })
+		err := send(t, out, batch)
+		checkRefused(t, err, 3, 6)
+		if !strings.Contains(err.Error(), `"forbidden"`) {
+			t.Errorf("the reason doesn't name the index: %v", err)
+		}
+		checkAll(t, splunk.Sequences(), 9, 1, 3, 6)
+		for _, e := range splunk.Events() {
+			if want := map[bool]string{true: "low", false: "main"}[e.Seq == 5]; e.Index != want {
+				t.Errorf("record %d is in index %q, want %q", e.Seq, e.Index, want)
+			}
+		}
+	})
+}
+
+// TestWrongDefaultIndex holds everything, what rules route elsewhere is delivered or at least not quarantined.
+func TestWrongDefaultIndex(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		splunk := &hectest.Splunk{Token: testToken, Indexes: []string{"other"}}
+		w.add("splunk:8088", splunk)
+		out, _ := w.output("index = \"main\"\nindex_rules = [{ index = \"other\", min_severity = 5 }]", "http://splunk:8088")
+		defer closeOutput(t, out)
+		batch := outputtest.Records(t, 1, 3)
+		err := send(t, out, batch)
+		if kindOf(err) != "hold" || !strings.Contains(err.Error(), `"main"`) || !strings.Contains(err.Error(), "http://splunk:8088") {
+			t.Errorf("want a hold that names index and URL: %v", err)
+		}
+		splunk.Set(func(s *hectest.Splunk) { s.Indexes = nil })
+		if err := send(t, out, batch); err != nil {
+			t.Errorf("after the index is allowed: %v", err)
+		}
+	})
+}
