@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
 // Collector shows the parts of Source's report that no other part counts: build, configuration, readiness and
@@ -59,6 +61,33 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 			named[cert.Name] = true
 			gauge(c.expiry, seconds(cert.NotAfter), cert.Name)
 		}
+	}
+}
+
+// lagCollector shows how old the oldest event is that waits for an output: the one figure that says whether an output
+// keeps up. Server serves it beside the registry that it is handed.
+type lagCollector struct {
+	queue queue.Operator
+	now   func() time.Time
+	age   *prometheus.Desc
+}
+
+func newLagCollector(q queue.Operator, now func() time.Time) *lagCollector {
+	return &lagCollector{queue: q, now: now, age: prometheus.NewDesc("linuxguard_bridge_output_oldest_age_seconds",
+		"Age of the oldest event that waits for the output; 0 when none waits.", []string{"output"}, nil)}
+}
+
+// Describe implements prometheus.Collector.
+func (c *lagCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.age }
+
+// Collect implements prometheus.Collector.
+func (c *lagCollector) Collect(ch chan<- prometheus.Metric) {
+	for _, o := range c.queue.Status().Outputs {
+		age := 0.0
+		if o.Queued > 0 && !o.Oldest.IsZero() {
+			age = max(0, c.now().Sub(o.Oldest).Seconds())
+		}
+		ch <- prometheus.MustNewConstMetric(c.age, prometheus.GaugeValue, age, o.Name)
 	}
 }
 

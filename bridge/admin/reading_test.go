@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin/admintest"
@@ -216,9 +217,13 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("promtool's rules: %v %v", problems, err)
 	}
 	_, body := request{path: "/metrics"}.do(t, serve(t, b))
+	if problems, err := promlint.New(strings.NewReader(body)).Lint(); err != nil || len(problems) > 0 {
+		t.Errorf("promtool's rules: %v %v", problems, err)
+	}
 	for _, want := range []string{
 		`linuxguard_bridge_build_info{goversion="go1.`, `version="1.2.3"} 1`,
 		"linuxguard_bridge_ready 0\n",
+		`linuxguard_bridge_output_oldest_age_seconds{output="archive"} 0`, `linuxguard_bridge_output_oldest_age_seconds{output="siem"} 540`,
 		"linuxguard_bridge_config_last_reload_successful 0\n",
 		`linuxguard_bridge_config_info{hash="5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"} 1`,
 		`linuxguard_bridge_certificate_expiry_timestamp_seconds{certificate="server"} 1.7971632e+09`,
