@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -124,6 +125,18 @@ func (b *Bridge) Stop() {
 	if err := b.process.End(syscall.SIGTERM); err != nil {
 		b.t.Error(err)
 	}
+	b.checkLog()
+}
+
+// checkLog looks for what a killed daemon's exit code can't tell.
+func (b *Bridge) checkLog() {
+	b.t.Helper()
+	text := b.RawLog()
+	for _, word := range []string{"DATA RACE", "panic:", "fatal error:"} {
+		if _, rest, found := strings.Cut(text, word); found {
+			b.t.Errorf("the daemon's log has a %s%.4000s", word, rest)
+		}
+	}
 }
 
 // Kill ends the daemon by SIGKILL.
@@ -233,7 +246,7 @@ func (b *Bridge) RawLog() string {
 func (b *Bridge) Command(stdin []byte, args ...string) (stdout, stderr string, code int) {
 	b.t.Helper()
 	cmd := exec.CommandContext(b.t.Context(), b.Binary, append(args, "--config", b.ConfigPath)...)
-	cmd.Env = append(os.Environ(), "NO_COLOR=1")
+	cmd.Env = append(append(os.Environ(), "NO_COLOR=1"), b.settings.Env...)
 	var out, errOut bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), &out, &errOut
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
