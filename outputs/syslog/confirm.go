@@ -37,7 +37,7 @@ func (s *stream) keep() {
 			}
 			polling, interval, progress = true, pollMin, time.Now()
 		case <-timer.C:
-			open, moved := s.confirm()
+			open, moved := s.confirm(s.grace)
 			polling = open > 0
 			switch {
 			case !polling:
@@ -61,19 +61,34 @@ func (s *stream) waiting() int {
 	return s.flights.len()
 }
 
-// confirm settles the flights whose last byte is acknowledged. It returns how many remain and whether the peer took
-// anything since the last time.
-func (s *stream) confirm() (open int, moved bool) {
+// confirm settles the flights whose last byte is acknowledged, and has been for the reset grace. It returns how many
+// remain and whether the peer took anything since the last time.
+func (s *stream) confirm(grace time.Duration) (open int, moved bool) {
 	h, err := s.meter.health()
-	if err != nil || h.reset || !s.accepted() {
+	if err != nil || h.reset {
 		return s.waiting(), false // the reader learns of the reset and ends the connection
+	}
+	if !s.accepted() {
+		return s.waiting(), true // ack_timeout is about the time after
 	}
 	moved = h.acknowledged > s.acknowledged
 	s.acknowledged = max(s.acknowledged, h.acknowledged)
+	now := time.Now()
+	s.mu.Lock()
+	for i := range s.flights.len() {
+		f := s.flights.at(i)
+		if f.end > h.acknowledged {
+			break
+		}
+		if f.acked.IsZero() {
+			f.acked = now
+		}
+	}
+	s.mu.Unlock()
 	for {
 		s.mu.Lock()
 		open = s.flights.len()
-		if open == 0 || s.flights.front().end > h.acknowledged {
+		if open == 0 || s.flights.at(0).acked.IsZero() || now.Sub(s.flights.at(0).acked) < grace {
 			s.mu.Unlock()
 			return open, moved
 		}
@@ -95,7 +110,7 @@ func (s *stream) accepted() bool {
 	select {
 	case <-s.trusted:
 	default:
-		if time.Now().Before(s.grace) {
+		if time.Now().Before(s.acceptBy) {
 			return false
 		}
 	}

@@ -1,13 +1,17 @@
 package syslog
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // flight is one batch that was handed to a connection and is not confirmed yet.
 type flight struct {
-	end  uint64 // the batch is delivered when so many bytes of the connection are acknowledged
-	n    int    // records
-	done func(error)
-	stop func() bool // unbinds the flight from its Send's context
+	end   uint64    // the batch is delivered when so many bytes of the connection are acknowledged
+	n     int       // records
+	acked time.Time // when the acknowledgement was seen, zero before
+	done  func(error)
+	stop  func() bool // unbinds the flight from its Send's context
 }
 
 // unwritten is the end of a flight whose last byte the kernel has not taken.
@@ -27,7 +31,8 @@ type fifo[T any] struct {
 
 func (q *fifo[T]) len() int { return len(q.items) - q.head }
 
-func (q *fifo[T]) front() *T { return &q.items[q.head] }
+// at returns the item at index i, the front being 0.
+func (q *fifo[T]) at(i int) *T { return &q.items[q.head+i] }
 
 func (q *fifo[T]) back() *T { return &q.items[len(q.items)-1] }
 

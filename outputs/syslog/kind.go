@@ -49,7 +49,7 @@ func (o *Output) wrap(ctx context.Context, d *dialled) (link, error) {
 	case isDatagram(d.meter):
 		return newDatagram(d, o.encoder, o.settings.AckTimeout, o.counts), nil
 	default:
-		return newStream(d, o.framer(d.addr), o.settings.AckTimeout, o.counts), nil
+		return newStream(d, o.framer(d.addr), o.settings, o.counts), nil
 	}
 }
 

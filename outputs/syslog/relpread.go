@@ -99,7 +99,7 @@ func (r *relp) answer(txnr uint32, a relpAnswer) error {
 func (r *relp) settle() {
 	for {
 		r.mu.Lock()
-		if r.flights.len() == 0 || (*r.flights.front()).open > 0 {
+		if r.flights.len() == 0 || (*r.flights.at(0)).open > 0 {
 			r.mu.Unlock()
 			return
 		}

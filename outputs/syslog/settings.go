@@ -45,6 +45,10 @@ type Settings struct {
 	// AckTimeout is how long a connection may make no progress while something is unconfirmed before it is given up.
 	// Default 30s, and 90s with relp, where a busy receiver is allowed to take its time. Also the TCP user timeout.
 	AckTimeout time.Duration `toml:"ack_timeout"`
+	// ResetGrace is how long a record on tcp, tls or a unix stream must have been acknowledged, with the connection not
+	// reset meanwhile, before it counts as delivered. A receiver that dies resets its connections at once, so that what
+	// its process had not read is sent again, if it reads within that time. Default 50ms.
+	ResetGrace *time.Duration `toml:"reset_grace"`
 	// MaxConnectionAge is when a connection is replaced in good order, so that a load balancer, a changed DNS record
 	// and a preferred address that is back get their chance. Default 1h; "0s" keeps it for ever.
 	MaxConnectionAge *time.Duration `toml:"max_connection_age"`
@@ -67,6 +71,7 @@ const (
 	defaultAckTimeout   = 30 * time.Second
 	defaultRELPTimeout  = 90 * time.Second
 	defaultAge          = time.Hour
+	defaultGrace        = 50 * time.Millisecond
 	maxWindow           = 1 << 16
 	maxFlight           = 1 << 20
 )
@@ -130,6 +135,9 @@ func (s *Settings) checkUnused(used schemes, problem func(string, string, ...any
 			problem(key, "does nothing without a tls:// or relps:// address")
 		}
 	}
+	if s.ResetGrace != nil && !used.stream() {
+		problem("reset_grace", "does nothing without a tcp://, tls:// or unix stream address")
+	}
 	if s.RELPWindow != 0 && !used.relp() {
 		problem("relp_window", "does nothing without a relp:// or relps:// address")
 	}
@@ -140,7 +148,10 @@ func (s *Settings) setDefaults(used schemes) {
 	setDefault(&s.Keepalive, 30*time.Second)
 	setDefault(&s.RELPWindow, 1024)
 	setDefault(&s.MaxInFlight, 8192)
-	age := defaultAge
+	grace, age := defaultGrace, defaultAge
+	if s.ResetGrace == nil {
+		s.ResetGrace = &grace
+	}
 	if s.MaxConnectionAge == nil {
 		s.MaxConnectionAge = &age
 	}
@@ -187,6 +198,9 @@ func (s *Settings) checkRanges(used schemes, problem func(string, string, ...any
 	}
 	if age := *s.MaxConnectionAge; age != 0 && age < time.Second {
 		problem("max_connection_age", `%v is too short: at least 1s, or "0s" for no limit`, age)
+	}
+	if grace := *s.ResetGrace; grace < 0 || grace > s.AckTimeout {
+		problem("reset_grace", "%v is out of range: from 0s to ack_timeout (%v)", grace, s.AckTimeout)
 	}
 	if s.RELPWindow < 1 || s.RELPWindow > maxWindow {
 		problem("relp_window", "%d is out of range: from 1 to %d", s.RELPWindow, maxWindow)

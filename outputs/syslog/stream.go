@@ -29,8 +29,9 @@ type stream struct {
 	counts *counters
 	// trusted is closed when the peer is known to have accepted this side's certificate, nil when that goes without
 	// saying. Nothing is confirmed before (see acceptance).
-	trusted <-chan struct{}
-	grace   time.Time // when trusted counts as given
+	trusted  <-chan struct{}
+	acceptBy time.Time     // when trusted counts as given
+	grace    time.Duration // reset_grace
 
 	acknowledged uint64 // of the peer at the last look; keep's own
 
@@ -47,10 +48,10 @@ type stream struct {
 	dead     chan struct{} // all flights are settled and both goroutines are at their end
 }
 
-func newStream(c *dialled, frame framer, limit time.Duration, counts *counters) *stream {
+func newStream(c *dialled, frame framer, settings *Settings, counts *counters) *stream {
 	s := &stream{
-		addr: c.addr, conn: c.conn, meter: c.meter, frame: frame, limit: limit, counts: counts,
-		trusted: c.trusted, grace: c.at.Add(acceptanceGrace),
+		addr: c.addr, conn: c.conn, meter: c.meter, frame: frame, limit: settings.AckTimeout, grace: *settings.ResetGrace, counts: counts,
+		trusted: c.trusted, acceptBy: c.at.Add(acceptanceGrace),
 		failed: make(chan struct{}), wake: make(chan struct{}, 1), settled: make(chan struct{}, 1),
 		readDone: make(chan struct{}), dead: make(chan struct{}),
 	}
@@ -139,7 +140,7 @@ func (s *stream) end() {
 	cause := s.err
 	s.mu.Unlock()
 	if errors.Is(cause, errPeerClosed) {
-		s.confirm() // an orderly end: what was acknowledged before it was taken
+		s.confirm(0) // an orderly end: what was acknowledged before was read, else it were a reset
 	}
 	_ = s.meter.Close()
 	<-s.readDone

@@ -1,0 +1,139 @@
+package syslog
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/linuxguard/linuxguard-bridge/outputs"
+	"github.com/linuxguard/linuxguard-bridge/outputs/outputtest"
+)
+
+// harnessOf points outputs of table at a receiver.
+func harnessOf(table string, h outputtest.Harness) outputtest.Harness {
+	var mu sync.Mutex
+	var log *outputtest.Log
+	h.New = func(t *testing.T) outputs.Output {
+		env, l := outputtest.Env(t, nil)
+		mu.Lock()
+		log = l
+		mu.Unlock()
+		o, _, err := outputtest.Build(Kind(), env, table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	h.Logs = func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return log.String()
+	}
+	return h
+}
+
+func asUint(seqs []int) (all []uint64) {
+	for _, n := range seqs {
+		all = append(all, uint64(n)) //nolint:gosec // small numbers
+	}
+	return all
+}
+
+func TestConformanceTCP(t *testing.T) {
+	t.Parallel()
+	outputtest.Run(t, func(t *testing.T) outputtest.Harness {
+		s := outputtest.NewTCP(t)
+		return harnessOf(fmt.Sprintf("addresses = [\"tcp://%s\"]", s.Addr), outputtest.Harness{
+			Received: func() (all []uint64) {
+				for _, data := range s.Data() {
+					all = append(all, asUint(sequences(string(data)))...)
+				}
+				return all
+			},
+			Connections: s.Connections, Break: s.Stop, Mend: s.Start,
+		})
+	})
+}
+
+func TestConformanceRELP(t *testing.T) {
+	t.Parallel()
+	outputtest.Run(t, func(t *testing.T) outputtest.Harness {
+		var mu sync.Mutex
+		refused, stalled := -1, false
+		var taken []int
+		p := listenRELP(t, func(s *relpSession, c relpCommand) {
+			mu.Lock()
+			defer mu.Unlock()
+			seq := sequence(c.data)
+			switch {
+			case c.name == "syslog" && seq == refused:
+				s.rsp(c.txnr, "500 no")
+			case c.name == "syslog" && stalled:
+			default:
+				if c.name == "syslog" {
+					taken = append(taken, seq)
+				}
+				s.accept(c)
+			}
+		})
+		return harnessOf(p.table(), outputtest.Harness{
+			Received: func() []uint64 {
+				mu.Lock()
+				defer mu.Unlock()
+				return asUint(taken)
+			},
+			Connections: func() int {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				return p.sessions
+			},
+			Stall:  func() { mu.Lock(); stalled = true; mu.Unlock() },
+			Refuse: func(seq uint64) { mu.Lock(); refused = int(seq); mu.Unlock() }, //nolint:gosec // a small number
+		})
+	})
+}
+
+func TestConformanceDatagrams(t *testing.T) {
+	t.Parallel()
+	for _, network := range []string{"udp", "unixgram"} {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			outputtest.Run(t, func(t *testing.T) outputtest.Harness {
+				at, scheme := "127.0.0.1:0", "udp"
+				if network == "unixgram" {
+					at, scheme = filepath.Join(t.TempDir(), "log"), "unix"
+				}
+				conn, err := net.ListenPacket(network, at)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var mu sync.Mutex
+				var got []uint64
+				var reading sync.WaitGroup
+				reading.Go(func() {
+					buf := make([]byte, 64<<10)
+					for {
+						n, _, err := conn.ReadFrom(buf)
+						if err != nil {
+							return
+						}
+						mu.Lock()
+						got = append(got, uint64(sequence(string(buf[:n])))) //nolint:gosec // small numbers
+						mu.Unlock()
+					}
+				})
+				t.Cleanup(func() { _ = conn.Close(); reading.Wait() })
+				return harnessOf(fmt.Sprintf("addresses = [%q]", scheme+"://"+conn.LocalAddr().String()), outputtest.Harness{
+					Received: func() []uint64 {
+						mu.Lock()
+						defer mu.Unlock()
+						return slices.Clone(got)
+					},
+				})
+			})
+		})
+	}
+}

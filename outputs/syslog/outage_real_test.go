@@ -1,0 +1,207 @@
+package syslog
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/counterparts"
+)
+
+// outageSize is how many records an outage test sends, and how often the daemon is struck meanwhile.
+func outageSize() (n, strikes int) {
+	if os.Getenv("LINUXGUARD_LONG") == "" {
+		return 10_000, 2
+	}
+	return 200_000, 20
+}
+
+// durable makes rsyslog write a message before it answers: with its default queue in memory, a SIGKILL loses what RELP
+// has confirmed, and no sender can know.
+const durable = `main_queue(queue.type="Direct")`
+
+// tally is what arrived of records 1 to n.
+type tally struct {
+	lost, extra int
+	stretches   int // of lost ones
+}
+
+func count(got []counterparts.Record, n int) tally {
+	seen := make([]int, n+1)
+	for i := range got {
+		text, ok := got[i].Params["linuxguard@32473.bridge_seq"]
+		if !ok {
+			text, _ = got[i].Param("bridge_seq")
+		}
+		if seq, err := strconv.Atoi(text); err == nil && seq <= n {
+			seen[seq]++
+		}
+	}
+	var c tally
+	for seq := 1; seq <= n; seq++ {
+		switch {
+		case seen[seq] == 0:
+			c.lost++
+			if seen[seq-1] > 0 || seq == 1 {
+				c.stretches++
+			}
+		default:
+			c.extra += seen[seq] - 1
+		}
+	}
+	return c
+}
+
+// arrived reads what the daemon has written. A SIGKILL can tear the line that was being written; the next one then
+// stands behind the stump, which doesn't count as arrived.
+func arrived(t *testing.T, d *counterparts.Daemon) (all []counterparts.Record) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(d.Dir, "received.ndjson"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(text) {
+		var r counterparts.Record
+		if json.Unmarshal(line, &r) == nil || json.Unmarshal(line[max(0, bytes.LastIndex(line, []byte(`{"in":`))):], &r) == nil {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// settle waits until nothing more arrives.
+func settle(t *testing.T, d *counterparts.Daemon, n int) tally {
+	t.Helper()
+	c, last := tally{}, -1
+	eventually(t, "the daemon has written what it has", func() bool {
+		got := arrived(t, d)
+		c = count(got, n)
+		still := len(got) == last
+		last = len(got)
+		if !still {
+			time.Sleep(200 * time.Millisecond)
+		}
+		return still
+	})
+	return c
+}
+
+type outage struct {
+	name   string
+	start  func(*testing.T) *counterparts.Daemon
+	inputs []string
+}
+
+func outages() []outage {
+	return []outage{
+		{"rsyslog", func(t *testing.T) *counterparts.Daemon {
+			return counterparts.Rsyslog(t, counterparts.RsyslogOptions{Extra: durable})
+		}, []string{"relp", "relps", "tcp", "tls"}},
+		{"syslog-ng", func(t *testing.T) *counterparts.Daemon {
+			return counterparts.SyslogNG(t, counterparts.SyslogNGOptions{})
+		}, []string{"tcp", "tls"}},
+	}
+}
+
+// strike runs a pump against a daemon that is struck several times on the way.
+func strike(t *testing.T, d *counterparts.Daemon, input string, blow func(), more ...string) (tally, *pump) {
+	t.Helper()
+	n, strikes := outageSize()
+	o := start(t, table(d, input, more...))
+	p := newPump(o, n)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	finished := p.start(ctx)
+	for i := range strikes {
+		p.waitProgress(t, (i+1)*n/(strikes+1))
+		blow()
+	}
+	<-finished
+	if p.progress() != n {
+		t.Fatalf("%d of %d records confirmed; failures: %q", p.progress(), n, p.failures)
+	}
+	return settle(t, d, n), p
+}
+
+// TestKilledUnderLoad kills the daemons by SIGKILL under load and starts them again. Over RELP nothing may be lost, and
+// no more repeated than the window holds. Over TCP and TLS the only loss is what the killed process had not read though
+// its kernel had acknowledged it longer than reset_grace ago: at most one stretch of records a kill.
+func TestKilledUnderLoad(t *testing.T) {
+	for _, c := range outages() {
+		for _, input := range c.inputs {
+			for _, grace := range []string{"50ms", "0s"} {
+				name, more := c.name+"/"+input, ""
+				if input == "tcp" || input == "tls" {
+					name, more = name+"/grace="+grace, fmt.Sprintf("reset_grace = %q", grace)
+				} else if grace == "0s" {
+					continue
+				}
+				t.Run(name, func(t *testing.T) { killed(t, c, input, more) })
+			}
+		}
+	}
+}
+
+func killed(t *testing.T, c outage, input, more string) {
+	d := c.start(t)
+	n, strikes := outageSize()
+	got, p := strike(t, d, input, func() { d.Kill(); d.Start() }, more)
+	t.Logf("%d records, %d kills: %d lost in %d stretches, %d repeated", n, strikes, got.lost, got.stretches, got.extra)
+	if more == "" {
+		if got.lost > 0 {
+			t.Errorf("lost %d over RELP", got.lost)
+		}
+	} else if got.stretches > strikes {
+		t.Errorf("%d stretches lost with %d kills: something else than the kills loses records", got.stretches, strikes)
+	}
+	if most := strikes * p.out.Batching().MaxInFlight; got.extra > most {
+		t.Errorf("%d repeated, more than %d", got.extra, most)
+	}
+}
+
+// TestStoppedUnderLoad restarts the daemons by SIGTERM.
+func TestStoppedUnderLoad(t *testing.T) {
+	for _, c := range outages() {
+		for _, input := range c.inputs {
+			t.Run(c.name+"/"+input, func(t *testing.T) {
+				d := c.start(t)
+				n, strikes := outageSize()
+				got, p := strike(t, d, input, func() { d.Stop(); d.Start() })
+				t.Logf("%d records, %d restarts: %d lost in %d stretches, %d repeated", n, strikes, got.lost, got.stretches, got.extra)
+				if got.lost > 0 && (input == "relp" || input == "relps") || got.stretches > strikes {
+					t.Errorf("lost %d, failures: %q", got.lost, p.failures)
+				}
+			})
+		}
+	}
+}
+
+// TestPausedPeerLosesNothing stops the daemon's process in its tracks, longer than ack_timeout: connections stay half
+// open, buffers fill, and all of it is read in the end.
+func TestPausedPeerLosesNothing(t *testing.T) {
+	for _, c := range outages() {
+		for _, input := range c.inputs {
+			t.Run(c.name+"/"+input, func(t *testing.T) {
+				t.Parallel()
+				d := c.start(t)
+				got, p := strike(t, d, input, func() {
+					d.Pause()
+					time.Sleep(700 * time.Millisecond) // longer than ack_timeout: the connections are left half open
+					d.Resume()
+				}, `ack_timeout = "500ms"`)
+				t.Logf("%s over %s: %d lost, %d repeated, failures %d", c.name, input, got.lost, got.extra, len(p.failures))
+				if got.lost > 0 {
+					t.Errorf("%d lost, failures: %q", got.lost, p.failures)
+				}
+			})
+		}
+	}
+}
