@@ -228,6 +228,10 @@ func TestWritableFileIsWarnedOf(t *testing.T) {
 	if cfg == nil || len(report.Problems) != 1 || !strings.Contains(report.Problems[0].Text, "other users can write this file (mode 0666)") {
 		t.Errorf("got %v", report.Problems)
 	}
+	w.mode(t, "config.toml", 0o644)
+	if _, report := Load(w.path("config.toml"), w.options()); len(report.Problems) != 0 {
+		t.Errorf("got %v", report.Problems)
+	}
 }
 
 func TestInvalidErrorCounts(t *testing.T) {

@@ -94,7 +94,7 @@ func (r *Report) WriteText(w io.Writer) error {
 }
 
 // count writes a number with its noun.
-func count(n int, noun string) string {
+func count[N int | int64](n N, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}

@@ -47,5 +47,5 @@ func FormatSize(n int64) string {
 			return fmt.Sprintf("%d%s", n/u.bytes, u.name)
 		}
 	}
-	return strconv.FormatInt(n, 10) + " bytes"
+	return count(n, "byte")
 }
