@@ -38,7 +38,7 @@ func (t *txn) deleteConsumed() error {
 
 // consumed is outputs.consumed with what this transaction writes.
 func (t *txn) consumed() uint64 {
-	return t.q.outputs.lowest(func(o *output) uint64 {
+	return min(t.newcomer, t.q.outputs.lowest(func(o *output) uint64 {
 		through := o.committed
 		for _, f := range t.flushed {
 			if f.name == o.spec.Name {
@@ -46,7 +46,7 @@ func (t *txn) consumed() uint64 {
 			}
 		}
 		return through
-	})
+	}))
 }
 
 // deleteThrough deletes the oldest events up to a sequence: at most limit, and not more once bytes are free.
@@ -101,6 +101,7 @@ func (t *txn) setOutputs(specs []OutputSpec, left map[string]uint64) error {
 			next[spec.Name] = known
 			continue
 		}
+		t.newcomer = min(t.newcomer, next[spec.Name].cursor)
 		if err := t.putCursor(spec.Name, next[spec.Name].cursor); err != nil {
 			return err
 		}

@@ -25,6 +25,7 @@ type request struct {
 	deliveryKey uint64
 	value       []byte // the event as it is stored, without the CRC over its key
 	own         uint32 // CRC of value
+	resent      bool   // by an operator: it is remembered from now on, whenever it was received
 	previous    uint64 // the newest event with the same delivery ID and another signal; 0: none
 	job         func(*txn) error
 

@@ -144,6 +144,7 @@ func (t *txn) resend(id uint64, outputs []string) (uint64, error) {
 	}
 	decodeSignal(&e)
 	r := t.q.requestFor(&e, "")
+	r.resent, r.previous = true, t.newestDelivery(r)
 	if err := t.accept(r); err != nil {
 		return 0, err
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -31,6 +32,7 @@ type txn struct {
 	oldestSeen  time.Time
 	horizons    map[string]time.Time
 	flushed     []flushed
+	newcomer    uint64 // the lowest cursor of the outputs that are being added
 	full        bool
 	afterCommit []func()
 }
@@ -55,7 +57,7 @@ func (s *scratch) reserve(n int) []byte {
 func (q *embedded) newTxn(tx *bbolt.Tx) *txn {
 	q.scratch.slab = q.scratch.slab[:0]
 	t := &txn{
-		q: q, tx: tx, now: q.opts.Now(), counts: q.counts, head: q.head,
+		q: q, tx: tx, now: q.opts.Now(), counts: q.counts, head: q.head, newcomer: math.MaxUint64,
 		bodies: make(map[uint64]uint64), deliveries: make(map[uint64]uint64),
 		events: tx.Bucket([]byte(bucketEvents)), seen: tx.Bucket([]byte(bucketSeen)),
 		quarantine: tx.Bucket([]byte(bucketQuarantine)), cursors: tx.Bucket([]byte(bucketCursors)),
@@ -107,7 +109,7 @@ func (t *txn) knownBody(r *request) uint64 {
 	if !ok {
 		seq = t.q.memory.withDigest(r.digestKey)
 	}
-	if seen := t.remembered(seq, r); seen != nil && seen.digest == r.digest {
+	if seen := t.remembered(seq, r); seen != nil && t.inWindow(seen) && seen.digest == r.digest {
 		return seq
 	}
 	return 0
@@ -122,25 +124,35 @@ func (t *txn) knownDelivery(r *request) (seq, previous uint64) {
 	if r.deliveryKey == 0 {
 		return 0, 0
 	}
-	next, ok := t.deliveries[r.deliveryKey]
-	if !ok {
-		next = t.q.memory.byDelivery[r.deliveryKey]
-	}
+	next := t.newestDelivery(r)
 	for range maxReuses {
 		seen := t.remembered(next, r)
 		if seen == nil || seen.deliveryID != r.event.DeliveryID {
 			break
 		}
-		if id := signalID(r.event); id != "" && id == seen.signalID {
-			return next, 0
+		if t.inWindow(seen) {
+			if id := signalID(r.event); id != "" && id == seen.signalID {
+				return next, 0
+			}
+			previous = max(previous, next)
 		}
-		previous = max(previous, next)
 		next = seen.previous
 	}
 	return 0, previous
 }
 
-// remembered returns the record of seq when it is of r's endpoint and still in the window.
+// newestDelivery returns the newest sequence that may have r's delivery ID, or 0.
+func (t *txn) newestDelivery(r *request) uint64 {
+	if seq, ok := t.deliveries[r.deliveryKey]; ok {
+		return seq
+	}
+	return t.q.memory.byDelivery[r.deliveryKey]
+}
+
+// inWindow reports whether a delivery is young enough to count.
+func (t *txn) inWindow(seen *seenRecord) bool { return t.now.Sub(seen.receivedAt) <= t.q.opts.Window }
+
+// remembered returns the record of seq when it is of r's endpoint.
 func (t *txn) remembered(seq uint64, r *request) *seenRecord {
 	if seq == 0 {
 		return nil
@@ -151,7 +163,7 @@ func (t *txn) remembered(seq uint64, r *request) *seenRecord {
 		return nil
 	}
 	seen, err := parseSeen(value, key)
-	if err != nil || seen.endpoint != r.event.Endpoint || t.now.Sub(seen.receivedAt) > t.q.opts.Window {
+	if err != nil || seen.endpoint != r.event.Endpoint {
 		return nil
 	}
 	return seen
@@ -202,7 +214,7 @@ func (t *txn) remember(r *request, key []byte) error {
 		receivedAt: r.event.ReceivedAt, digest: r.digest, previous: r.previous,
 		endpoint: r.event.Endpoint, deliveryID: r.event.DeliveryID, signalID: signalID(r.event),
 	}
-	if seen.receivedAt.IsZero() {
+	if seen.receivedAt.IsZero() || r.resent {
 		seen.receivedAt = t.now
 	}
 	seen.sentAt, _ = sentAt(r.event)
