@@ -6,11 +6,11 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
-// The polling for acknowledgements, which raise no event. A busy line is asked every pollMin, an idle one with
+// The polling for acknowledgements, which raise no event. A busy line is asked every pollFast, an idle one with
 // something open more and more seldom (a delayed ACK takes up to 40 ms), a line with nothing open never.
 const (
-	pollMin = 2 * time.Millisecond
-	pollMax = 50 * time.Millisecond
+	pollFast = 2 * time.Millisecond
+	pollSlow = 50 * time.Millisecond
 )
 
 // acceptanceGrace is how long a peer gets to refuse this side's certificate. With TLS 1.3 a client is done with the
@@ -24,7 +24,7 @@ func (s *stream) keep() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	polling := false
-	interval := pollMin
+	interval := pollFast
 	var progress time.Time // the last time that the peer took anything, or that something was written to an idle line
 	for {
 		select {
@@ -35,7 +35,7 @@ func (s *stream) keep() {
 			if polling {
 				continue // the line goes on, and so do the polls
 			}
-			polling, interval, progress = true, pollMin, time.Now()
+			polling, interval, progress = true, pollFast, time.Now()
 		case <-timer.C:
 			open, moved := s.confirm(s.grace)
 			polling = open > 0
@@ -43,11 +43,11 @@ func (s *stream) keep() {
 			case !polling:
 				continue // the next write wakes us
 			case moved:
-				interval, progress = pollMin, time.Now()
+				interval, progress = pollFast, time.Now()
 			case time.Since(progress) > s.limit:
 				s.fail(errAckTimeout)
 			default:
-				interval = min(2*interval, pollMax)
+				interval = min(2*interval, pollSlow)
 			}
 		}
 		timer.Reset(interval)

@@ -37,7 +37,7 @@ func harnessOf(table string, h outputtest.Harness) outputtest.Harness {
 
 func asUint(seqs []int) (all []uint64) {
 	for _, n := range seqs {
-		all = append(all, uint64(n)) //nolint:gosec // small numbers
+		all = append(all, uint64(n))
 	}
 	return all
 }
@@ -91,7 +91,7 @@ func TestConformanceRELP(t *testing.T) {
 				return p.sessions
 			},
 			Stall:  func() { mu.Lock(); stalled = true; mu.Unlock() },
-			Refuse: func(seq uint64) { mu.Lock(); refused = int(seq); mu.Unlock() }, //nolint:gosec // a small number
+			Refuse: func(seq uint64) { mu.Lock(); refused = int(seq); mu.Unlock() },
 		})
 	})
 }
@@ -121,7 +121,7 @@ func TestConformanceDatagrams(t *testing.T) {
 							return
 						}
 						mu.Lock()
-						got = append(got, uint64(sequence(string(buf[:n])))) //nolint:gosec // small numbers
+						got = append(got, uint64(sequence(string(buf[:n]))))
 						mu.Unlock()
 					}
 				})

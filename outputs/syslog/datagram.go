@@ -150,7 +150,7 @@ func (d *datagram) usable() bool {
 
 // outcome implements link. A datagram socket proves nothing by what it took before the collector went away: an
 // unreachable one must lead to the next address.
-func (d *datagram) outcome() (err error, proven bool) { return &addressError{d.addr, d.err}, false }
+func (d *datagram) outcome() (proven bool, err error) { return false, &addressError{d.addr, d.err} }
 
 func (d *datagram) drain(context.Context) {}
 

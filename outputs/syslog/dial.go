@@ -132,11 +132,11 @@ func (e *addressError) Error() string { return e.addr.String() + ": " + e.err.Er
 // Unwrap implements errors.Unwrap's contract.
 func (e *addressError) Unwrap() error { return e.err }
 
-// allFailed is what a Send gets when no address could be reached.
-type allFailed []error
+// addressErrors is what a Send gets when no address could be reached.
+type addressErrors []error
 
 // Error implements error, in one line.
-func (e allFailed) Error() string {
+func (e addressErrors) Error() string {
 	texts := make([]string, len(e))
 	for i, err := range e {
 		texts[i] = err.Error()
@@ -145,11 +145,11 @@ func (e allFailed) Error() string {
 }
 
 // Unwrap implements errors.Is's contract for several errors.
-func (e allFailed) Unwrap() []error { return e }
+func (e addressErrors) Unwrap() []error { return e }
 
 // classify turns the failures of all addresses into what the worker should do: go on as usual, or raise the alarm and
 // go on slowly when only an operator can mend every one of them.
-func (e allFailed) classify() error {
+func (e addressErrors) classify() error {
 	for _, err := range e {
 		if !forOperator(err) {
 			return e

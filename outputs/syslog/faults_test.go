@@ -227,7 +227,7 @@ func TestUDPNoticesThatNobodyListens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.Close()
+	defer other.Close() //nolint:errcheck // the test is over
 	o := start(t, fmt.Sprintf(`addresses = ["udp://%s", "udp://%s"]`, at, other.LocalAddr()))
 	if err := deliver(t, o, records(1, 3)); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("%v", err)

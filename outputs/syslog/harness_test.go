@@ -210,7 +210,7 @@ func (p *peer) serve(serve func(net.Conn)) {
 			p.conns = append(p.conns, conn)
 			p.mu.Unlock()
 			p.wg.Go(func() {
-				defer conn.Close()
+				defer conn.Close() //nolint:errcheck // the test is over
 				serve(conn)
 			})
 		}

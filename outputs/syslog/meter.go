@@ -80,7 +80,7 @@ func (m *meter) flush() error {
 func (m *meter) writeAll(p []byte) (written int, err error) {
 	for len(p) > 0 {
 		n, err := m.Conn.Write(p[:min(len(p), writeChunk)])
-		m.written.Add(uint64(n))
+		m.written.Add(uint64(n)) //nolint:gosec // never negative
 		written += n
 		if err != nil {
 			return written, err
@@ -154,7 +154,7 @@ func pendingError(raw syscall.RawConn) error {
 		return err
 	}
 	if code != 0 {
-		return syscall.Errno(code) //nolint:gosec // errno is small and positive
+		return syscall.Errno(code)
 	}
 	return nil
 }

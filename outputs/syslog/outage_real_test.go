@@ -21,7 +21,7 @@ func outageSize() (n, strikes int) {
 	if os.Getenv("LINUXGUARD_LONG") == "" {
 		return 10_000, 2
 	}
-	return 200_000, 20
+	return 100_000, 10
 }
 
 // durable makes rsyslog write a message before it answers: with its default queue in memory, a SIGKILL loses what RELP

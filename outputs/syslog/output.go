@@ -47,9 +47,9 @@ type link interface {
 	send(ctx context.Context, batch []outputs.Record, buf *[]byte, done func(error)) (taken bool)
 	// usable is false when the connection has ended.
 	usable() bool
-	// outcome waits until every batch of an ended connection is settled. It returns why it ended and whether it had delivered
-	// anything.
-	outcome() (err error, proven bool)
+	// outcome waits until every batch of an ended connection is settled. It returns whether the connection had delivered
+	// anything and why it ended.
+	outcome() (proven bool, err error)
 	// shutdown waits for the confirmation of what is in flight, says goodbye as the protocol wants and closes, within
 	// ctx. Everything is settled when it returns.
 	shutdown(ctx context.Context) error
@@ -134,7 +134,7 @@ func (o *Output) replace(ctx context.Context) {
 // bury forgets a link that has ended and returns why it did. If it had delivered nothing, the next connect begins with the next address: a
 // collector that accepts connections and takes nothing must not keep the others from being tried.
 func (o *Output) bury() error {
-	err, proven := o.link.outcome()
+	proven, err := o.link.outcome()
 	o.link = nil
 	o.counts.connectionLost.Inc()
 	if proven {
@@ -157,7 +157,7 @@ func (o *Output) note(err error) {
 
 // connect tries all addresses once, in order from o.first.
 func (o *Output) connect(ctx context.Context) (link, error) {
-	var failed allFailed
+	var failed addressErrors
 	for i := range o.addresses {
 		at := (o.first + i) % len(o.addresses)
 		a := o.addresses[at]

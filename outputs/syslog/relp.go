@@ -131,7 +131,7 @@ func (r *relp) transmit(f *relpFlight, first, n int) int {
 	r.frames = r.frames[:0]
 	for i := range n {
 		r.message, _ = r.encoder.Append(r.message[:0], &f.batch[first+i])
-		r.frames = appendRELP(r.frames, txnr+uint32(i), "syslog", r.message) //nolint:gosec // within the window
+		r.frames = appendRELP(r.frames, txnr+uint32(i), "syslog", r.message)
 	}
 	if err := r.write(r.frames); err != nil {
 		r.fail(err)
@@ -256,9 +256,9 @@ func (r *relp) usable() bool {
 	return r.err == nil
 }
 
-func (r *relp) outcome() (err error, proven bool) {
+func (r *relp) outcome() (proven bool, err error) {
 	<-r.dead
-	return &addressError{r.addr, r.err}, r.proven
+	return r.proven, &addressError{r.addr, r.err}
 }
 
 func (r *relp) level() outputs.Level { return outputs.AppAcknowledged }

@@ -112,7 +112,7 @@ func (s *Settings) check(env outputs.Env) (addresses []address, problems []error
 	}
 	s.setDefaults(used)
 	s.checkRanges(used, problem)
-	problemsTLS, warningsTLS := s.Settings.Check(env.Now())
+	problemsTLS, warningsTLS := s.Check(env.Now())
 	return addresses, append(problems, problemsTLS...), append(s.warnings(used), warningsTLS...)
 }
 
@@ -148,10 +148,7 @@ func (s *Settings) setDefaults(used schemes) {
 	setDefault(&s.Keepalive, 30*time.Second)
 	setDefault(&s.RELPWindow, 1024)
 	setDefault(&s.MaxInFlight, 8192)
-	grace, age := defaultGrace, defaultAge
-	if s.ResetGrace == nil {
-		s.ResetGrace = &grace
-	}
+	age := defaultAge
 	if s.MaxConnectionAge == nil {
 		s.MaxConnectionAge = &age
 	}
@@ -159,6 +156,10 @@ func (s *Settings) setDefaults(used schemes) {
 		setDefault(&s.AckTimeout, defaultRELPTimeout)
 	}
 	setDefault(&s.AckTimeout, defaultAckTimeout)
+	if s.ResetGrace == nil {
+		grace := min(defaultGrace, s.AckTimeout)
+		s.ResetGrace = &grace
+	}
 	if used["udp"] {
 		setDefault(&s.MaxMessageBytes, defaultUDPMessage)
 	}
@@ -221,7 +222,7 @@ func (s *Settings) warnings(used schemes) (warnings []outputs.Warning) {
 	if used["tls"] && s.Framing == framingNewline {
 		add("framing", "RFC 5425 wants octet counting over TLS; newline suits receivers that ask for it, such as SC4S on 6514")
 	}
-	if slices.Contains(s.Addresses, "unix:///dev/log") && !(s.Format == mapping.FormatRFC3164 && s.OmitHostname) {
+	if slices.Contains(s.Addresses, "unix:///dev/log") && (s.Format != mapping.FormatRFC3164 || !s.OmitHostname) {
 		add("format", `journald reads RFC 3164 without a host name only on /dev/log: format = "rfc3164" and omit_hostname = true suit it`)
 	}
 	if s.OmitHostname && s.Format != mapping.FormatRFC3164 {

@@ -215,9 +215,9 @@ func (s *stream) inFlight() int {
 func (s *stream) level() outputs.Level { return outputs.KernelAcknowledged }
 
 // outcome returns why the connection ended and whether it had delivered anything. It waits for the end.
-func (s *stream) outcome() (err error, proven bool) {
+func (s *stream) outcome() (proven bool, err error) {
 	<-s.dead
-	return &addressError{s.addr, s.err}, s.proven
+	return s.proven, &addressError{s.addr, s.err}
 }
 
 // lostError is what the batches get that a connection took and did not confirm.

@@ -83,7 +83,7 @@ func TestDatagrams(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer conn.Close()
+			defer conn.Close() //nolint:errcheck // the test is over
 			o := start(t, fmt.Sprintf("addresses = [%q]", scheme+"://"+conn.LocalAddr().String()))
 			const n = 150 // more than one sendmmsg
 			f := &fate{}

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -89,7 +88,7 @@ func keyModeText(path string) string {
 	if err != nil || info.Mode().Perm()&0o007 == 0 {
 		return ""
 	}
-	return fmt.Sprintf("other users can access %s (mode %04o): chmod o= %s", path, fs.FileMode(info.Mode().Perm()), path)
+	return fmt.Sprintf("other users can access %s (mode %04o): chmod o= %s", path, info.Mode().Perm(), path)
 }
 
 // Expiry keeps an eye on the certificates for an output's Status: our own and the authorities' from their files, the

@@ -23,7 +23,7 @@ func parseFingerprints(texts []string) (fingerprints, error) {
 	var prints fingerprints
 	for _, text := range texts {
 		label, digits, _ := strings.Cut(text, ":")
-		size := 0
+		var size int
 		switch strings.ReplaceAll(strings.ToLower(strings.TrimSpace(label)), "-", "") {
 		case "sha256":
 			size = sha256.Size

@@ -105,7 +105,7 @@ func (a *authority) handshake(s *tlsclient.Settings, name, certFile, keyFile str
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	defer listener.Close()
+	defer listener.Close() //nolint:errcheck // the test is over
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -262,7 +262,7 @@ func TestWarnings(t *testing.T) {
 	a := newAuthority(t)
 	s := &tlsclient.Settings{TLSSkipVerify: true}
 	s.CertFile, s.KeyFile = a.issue("client", year)
-	if err := os.Chmod(s.KeyFile, 0o644); err != nil { //nolint:gosec // that is the point
+	if err := os.Chmod(s.KeyFile, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	problems, warnings := s.Check(time.Now())

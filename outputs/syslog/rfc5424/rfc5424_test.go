@@ -14,7 +14,7 @@ func TestTimestamp(t *testing.T) {
 	t.Parallel()
 	kolkata := time.FixedZone("", 5*3600+1800)
 	for want, at := range map[string]time.Time{
-		"-":                                time.Time{},
+		"-":                                {},
 		"2026-03-02T14:32:01Z":             time.Date(2026, 3, 2, 14, 32, 1, 0, time.UTC),
 		"2026-03-02T14:32:01.003Z":         time.Date(2026, 3, 2, 14, 32, 1, 3_000_000, time.UTC),
 		"2026-03-02T14:32:01.120Z":         time.Date(2026, 3, 2, 14, 32, 1, 120_000_999, time.UTC),
