@@ -46,5 +46,5 @@ func parseEpoch(text string) (time.Time, bool) {
 	if err != nil {
 		return time.Time{}, false
 	}
-	return time.Unix(n, int64(nanos)).UTC(), true //nolint:gosec // nine digits fit
+	return time.Unix(n, int64(nanos)).UTC(), true
 }

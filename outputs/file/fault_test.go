@@ -108,7 +108,7 @@ func send(t *testing.T, o *output, seq uint64, n int) error {
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(outputtest.Patience):
+	case <-time.After(outputtest.Patience()):
 		t.Fatal("done was not called")
 		return nil
 	}

@@ -39,7 +39,7 @@ var columns = [...]column{
 	{name: "signal_type", cim: "signature_id", doc: "kind of signal, e.g. sudo_command_executed",
 		text: func(r *outputs.Record) string { return r.Signal.SignalType }},
 	{name: "severity", cim: "severity_id", cef: "cn1", cefLabel: "linuxguardSeverity", leef: "lgSeverity", doc: "1 (info) to 5 (critical); the nearest, or 3, when the webhook's is odd",
-		number: func(r *outputs.Record) uint64 { return uint64(r.Signal.EffectiveSeverity()) }}, //nolint:gosec // 1 to 5
+		number: func(r *outputs.Record) uint64 { return uint64(r.Signal.EffectiveSeverity()) }},
 	{name: "severity_raw", cef: "lgSeverityRaw", leef: "lgSeverityRaw", doc: "the webhook's severity as JSON, only when it is not 1 to 5",
 		text: func(r *outputs.Record) string { return r.Signal.SeverityRaw }},
 	{name: description, cef: "msg", leef: "msg", doc: "what happened, for people",

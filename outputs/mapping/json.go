@@ -127,7 +127,7 @@ func escapeSize(raw []byte) (size int, lone bool) {
 
 func hexRune(digits []byte) rune {
 	n, _ := strconv.ParseUint(string(digits), 16, 16)
-	return rune(n) //nolint:gosec // 16 bits
+	return rune(n)
 }
 
 // flat is how the flat JSON object of a record is made: the native layout, or the CIM one.

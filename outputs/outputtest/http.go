@@ -37,7 +37,7 @@ func NewHTTP(h http.Handler) *HTTP {
 		if n%5 != 2 {
 			return HTTPGood
 		}
-		return HTTPFault(1 + n/5%uint64(httpFaults-1)) //nolint:gosec // below httpFaults
+		return HTTPFault(1 + n/5%uint64(httpFaults-1))
 	}}
 }
 
@@ -91,6 +91,11 @@ func abort(w http.ResponseWriter) {
 // discard is an answer that nobody gets.
 type discard struct{}
 
-func (discard) Header() http.Header         { return http.Header{} }
+// Header implements http.ResponseWriter.
+func (discard) Header() http.Header { return http.Header{} }
+
+// Write implements http.ResponseWriter.
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
-func (discard) WriteHeader(int)             {}
+
+// WriteHeader implements http.ResponseWriter.
+func (discard) WriteHeader(int) {}

@@ -55,7 +55,7 @@ func Records(t testing.TB, first uint64, n int) []outputs.Record {
 	t.Helper()
 	records := make([]outputs.Record, n)
 	for i := range records {
-		seq := first + uint64(i) //nolint:gosec // small numbers
+		seq := first + uint64(i)
 		records[i] = Record(t, seq, Body(fmt.Sprintf("sig_%d", seq), "Sudo command executed"))
 	}
 	return records

@@ -34,7 +34,7 @@ func testIdle(t *testing.T, tr *trial) {
 	if c := tr.harness.Connections; c != nil && c() != 0 {
 		t.Errorf("%d connections before the first Send", c())
 	}
-	tr.close(Patience)
+	tr.close(Patience())
 	if n := len(tr.harness.Received()); n != 0 {
 		t.Errorf("%d records arrived though none was sent", n)
 	}
@@ -46,7 +46,7 @@ func testDelivers(t *testing.T, tr *trial) {
 	tr.sendAll(context.Background(), Records(t, 1, n), 7)
 	want := make([]uint64, n)
 	for i := range want {
-		want[i] = uint64(i) + 1 //nolint:gosec // small numbers
+		want[i] = uint64(i) + 1
 	}
 	got := tr.received(want)
 	if tr.harness.Unordered {
@@ -65,7 +65,7 @@ func testHostile(t *testing.T, tr *trial) {
 	var records []outputs.Record
 	var want []uint64
 	for i, body := range HostileBodies() {
-		seq := uint64(i) + 1 //nolint:gosec // small numbers
+		seq := uint64(i) + 1
 		records = append(records, Record(t, seq, body))
 		want = append(want, seq)
 	}
@@ -83,7 +83,7 @@ func testCloseAfterUse(t *testing.T, tr *trial) {
 	if err := tr.wait(b); err != nil {
 		t.Fatal(err)
 	}
-	tr.close(Patience)
+	tr.close(Patience())
 	tr.received([]uint64{1})
 }
 
@@ -93,14 +93,14 @@ func testRender(t *testing.T, tr *trial) {
 		t.Fatal("every kind is a Renderer")
 	}
 	for i, body := range append(HostileBodies(), Body("sig_1", "plain")) {
-		out, err := r.Render(Record(t, uint64(i)+1, body)) //nolint:gosec // small numbers
+		out, err := r.Render(Record(t, uint64(i)+1, body))
 		if err != nil {
 			t.Errorf("%.80q: %v", body, err)
 		}
 		if line := bytes.TrimSuffix(out, []byte("\n")); !utf8.Valid(out) || bytes.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 			t.Errorf("%.80q: rendered with control characters or invalid UTF-8: %.200q", body, out)
 		}
-		if !bytes.Contains(out, []byte(DeliveryID(uint64(i)+1))) { //nolint:gosec // small numbers
+		if !bytes.Contains(out, []byte(DeliveryID(uint64(i)+1))) {
 			t.Errorf("%.80q: rendered without its delivery ID: %.200q", body, out)
 		}
 	}
@@ -110,7 +110,7 @@ func testRender(t *testing.T, tr *trial) {
 func testRecovers(t *testing.T, tr *trial) {
 	tr.sendAll(context.Background(), Records(t, 1, 3), 3)
 	tr.harness.Break()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), min(2*time.Second, Patience()/2))
 	defer cancel()
 	err := tr.wait(tr.send(ctx, Records(t, 4, 3)))
 	if err == nil {
@@ -143,7 +143,7 @@ func testContextEnds(t *testing.T, tr *trial) {
 		if err := tr.wait(b); err == nil {
 			t.Error("a batch was delivered to a receiver that hangs")
 		}
-	case <-time.After(Patience):
+	case <-time.After(Patience()):
 		t.Fatal("Send did not return after its context's end")
 	}
 }
@@ -151,7 +151,7 @@ func testContextEnds(t *testing.T, tr *trial) {
 // testCloseEndsBatches: Close ends every unfinished batch, within its context.
 func testCloseEndsBatches(t *testing.T, tr *trial) {
 	tr.harness.hang()
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience())
 	defer cancel()
 	returned := make(chan *batch, 1)
 	go func() { returned <- tr.send(ctx, Records(t, 1, 2)) }()
@@ -161,7 +161,7 @@ func testCloseEndsBatches(t *testing.T, tr *trial) {
 		if err := tr.wait(b); err == nil {
 			t.Error("a batch was delivered to a receiver that hangs")
 		}
-	case <-time.After(Patience):
+	case <-time.After(Patience()):
 		t.Fatal("Send of a first batch does not return while the receiver hangs")
 	}
 }
@@ -172,7 +172,7 @@ func testRefusal(t *testing.T, tr *trial) {
 	tr.harness.Refuse(refused)
 	records := Records(t, 1, 5)
 	var want []uint64
-	deadline := time.Now().Add(Patience)
+	deadline := time.Now().Add(Patience())
 	for attempt := 0; ; attempt++ {
 		err := tr.wait(tr.send(context.Background(), slices.Clone(records)))
 		var partial *outputs.PartialError

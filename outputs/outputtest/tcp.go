@@ -60,7 +60,7 @@ func (s *TCP) Start() {
 // poll1 tries f until it succeeds: another process may hold the port for a moment.
 func poll1(t testing.TB, f func() error) {
 	t.Helper()
-	deadline := time.Now().Add(Patience)
+	deadline := time.Now().Add(Patience())
 	for err := f(); err != nil; err = f() {
 		if time.Now().After(deadline) {
 			t.Fatal(err)

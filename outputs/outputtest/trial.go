@@ -45,7 +45,7 @@ type batch struct {
 
 func newTrial(t *testing.T, h *Harness) *trial {
 	tr := &trial{t: t, harness: h, id: fmt.Sprint(trials.Add(1))}
-	tr.do(func(context.Context) { tr.out = h.New(t) })
+	tr.do(func() { tr.out = h.New(t) }) //nolint:contextcheck // an output is made before there is a context
 	ctx, stop := context.WithCancel(context.Background())
 	tr.stop = stop
 	tr.poller.Go(func() { tr.pollStatus(ctx) })
@@ -53,8 +53,8 @@ func newTrial(t *testing.T, h *Harness) *trial {
 }
 
 // do runs f so that the goroutines which it starts are known as the output's.
-func (tr *trial) do(f func(context.Context)) {
-	pprof.Do(context.Background(), pprof.Labels(label, tr.id), f)
+func (tr *trial) do(f func()) {
+	pprof.Do(context.Background(), pprof.Labels(label, tr.id), func(context.Context) { f() })
 }
 
 // pollStatus calls Status all the time, as the metrics do: with -race it finds what isn't guarded.
@@ -87,7 +87,7 @@ func (tr *trial) send(ctx context.Context, records []outputs.Record) *batch {
 		b.seqs = append(b.seqs, records[i].Seq)
 	}
 	tr.batches = append(tr.batches, b)
-	tr.do(func(context.Context) {
+	tr.do(func() {
 		tr.out.Send(ctx, records, func(err error) {
 			tr.mu.Lock()
 			defer tr.mu.Unlock()
@@ -126,7 +126,7 @@ func (tr *trial) wait(b *batch) error {
 			tr.say(b.err.Error())
 		}
 		return b.err
-	case <-time.After(Patience):
+	case <-time.After(Patience()):
 		tr.t.Fatalf("done was not called for the batch from bridge_seq %d", b.seqs[0])
 		return nil
 	}
@@ -151,7 +151,7 @@ func (tr *trial) received(want []uint64) []uint64 {
 // poll calls problem until it returns "" and fails with the last problem when patience ends.
 func poll(t *testing.T, problem func() string) {
 	t.Helper()
-	deadline := time.Now().Add(Patience)
+	deadline := time.Now().Add(Patience())
 	for text := problem(); text != ""; text = problem() {
 		if time.Now().After(deadline) {
 			t.Fatal(text)
@@ -164,7 +164,7 @@ func poll(t *testing.T, problem func() string) {
 func (tr *trial) close(limit time.Duration) {
 	tr.t.Helper()
 	tr.closed = true
-	tr.do(func(context.Context) {
+	tr.do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
 		ended := make(chan error, 1)
@@ -186,7 +186,7 @@ func (tr *trial) finish() {
 	tr.stop()
 	tr.poller.Wait()
 	if !tr.closed {
-		tr.close(Patience)
+		tr.close(Patience())
 	}
 	for _, b := range tr.batches {
 		_ = tr.wait(b)
