@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -90,7 +89,7 @@ func leafNotAfter(config *tls.Config) time.Time {
 // prepare reads f and returns the function that puts it into use.
 func (c *certificates) prepare(f files) (apply func(), err error) {
 	seen := f.stamps()
-	config, err := loadTLS(f)
+	config, err := c.load(f)
 	if err != nil {
 		return nil, err
 	}
@@ -112,10 +111,7 @@ func (c *certificates) poll() {
 	if seen == c.seen && c.failed == "" {
 		return
 	}
-	config, err := loadTLS(c.files)
-	if err == nil && c.worse(config) {
-		err = errors.New("the new certificate has expired, the one in use has not")
-	}
+	config, err := c.load(c.files)
 	c.seen = seen
 	if err != nil {
 		c.fail(err)
@@ -124,6 +120,16 @@ func (c *certificates) poll() {
 	c.failed, c.warnedAt = "", time.Time{}
 	c.current.Store(config)
 	c.log.Info("the certificate was read again", "file", c.files.cert, "not_after", leafNotAfter(config))
+}
+
+// load reads f, and refuses an expired certificate in place of one that is good. At the start any certificate is taken:
+// an answer that senders distrust is easier to find than none.
+func (c *certificates) load(f files) (*tls.Config, error) {
+	config, err := loadTLS(f)
+	if err == nil && c.worse(config) {
+		return nil, fmt.Errorf("certificate %s has expired, the one in use has not", f.cert)
+	}
+	return config, err
 }
 
 func (c *certificates) worse(config *tls.Config) bool {
@@ -157,8 +163,8 @@ func logEnd(log *slog.Logger, now, end time.Time, what string) {
 }
 
 // watch polls until ctx ends.
-func (c *certificates) watch(ctx context.Context) {
-	ticker := time.NewTicker(certificatePoll)
+func (c *certificates) watch(ctx context.Context, every time.Duration) {
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		select {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -41,6 +42,7 @@ type conn struct {
 	working atomic.Int32 // requests whose body has been read and that are not answered yet
 	since   atomic.Int64 // Unix nanoseconds, when it last began to wait for the client
 	bodies  budget
+	greeted atomic.Bool // a request has come
 	closing sync.Once
 }
 
@@ -129,6 +131,40 @@ func (s *conns) warn(now time.Time) {
 	s.log.Warn("max_connections is reached: the longest waiting connections are closed for new ones", "max_connections", s.limit.Load())
 }
 
+// greetingTime is how long a connection that was accepted just before a shutdown may take to bring its first request.
+const greetingTime = 2 * time.Second
+
+// awaitGreetings waits until the first request of every fresh connection has come, or greetingTime has passed since it
+// was accepted. net/http's Shutdown would close such a connection without an answer when its request comes.
+func (s *conns) awaitGreetings(ctx context.Context) {
+	for ctx.Err() == nil && s.anyFresh() {
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+func (s *conns) anyFresh() bool {
+	oldest := s.now().Add(-greetingTime).UnixNano()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.open {
+		if !c.greeted.Load() && c.since.Load() > oldest {
+			return true
+		}
+	}
+	return false
+}
+
+// greeting notes a connection's first request.
+type greeting struct{ next http.Handler }
+
+// ServeHTTP implements http.Handler.
+func (g greeting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if c := connOf(r.Context()); c != nil && !c.greeted.Load() {
+		c.greeted.Store(true)
+	}
+	g.next.ServeHTTP(w, r)
+}
+
 func (s *conns) len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,7 +208,14 @@ func (c *conn) peerOr(remote string) client {
 // listener admits what it accepts to conns.
 type listener struct {
 	net.Listener
-	conns *conns
+	conns   *conns
+	closing sync.Once
+}
+
+// Close implements net.Listener. Shutdown closes first and net/http once more.
+func (l *listener) Close() (err error) {
+	l.closing.Do(func() { err = l.Listener.Close() })
+	return err
 }
 
 // Accept implements net.Listener.

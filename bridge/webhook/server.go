@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -54,9 +55,12 @@ type ServerOptions struct {
 	StateDirectory string           // for ACME's account and certificates
 	Log            *slog.Logger     // nil: none
 	Now            func() time.Time // nil: time.Now
+
+	certificatePoll time.Duration // how often certificate files are looked at; tests shorten it
 }
 
 func (o *ServerOptions) setDefaults() {
+	setDefault(&o.certificatePoll, certificatePoll)
 	setDefault(&o.MaxConnections, DefaultMaxConnections)
 	setDefault(&o.HeaderTimeout, DefaultHeaderTimeout)
 	setDefault(&o.ReadTimeout, DefaultReadTimeout)
@@ -128,8 +132,10 @@ type Server struct {
 	mu        sync.Mutex // orders Start, Reload and Shutdown
 	listeners []net.Listener
 	stop      context.CancelFunc // ends the goroutines
-	running   sync.WaitGroup
+	running   sync.WaitGroup     // the goroutines, but those that accept
+	accepting sync.WaitGroup
 	failed    chan error
+	closing   atomic.Bool // the listeners are closed on purpose
 	metrics   serverMetrics
 }
 
@@ -154,7 +160,7 @@ func NewServer(opts ServerOptions, handler http.Handler) (*Server, error) {
 		return nil, err
 	}
 	apply()
-	s.http = s.newHTTP(handler)
+	s.http = s.newHTTP(greeting{handler})
 	return s, nil
 }
 
@@ -197,7 +203,9 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.listeners = append(opened, s.opts.Listeners...)
+	for _, l := range append(opened, s.opts.Listeners...) {
+		s.listeners = append(s.listeners, &listener{Listener: l, conns: s.conns})
+	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	if s.acme != nil {
 		if err := s.acme.start(running, &s.running); err != nil {
@@ -208,23 +216,23 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.stop = stop
 	for _, l := range s.listeners {
-		s.running.Go(func() { s.serve(l) })
+		s.accepting.Go(func() { s.serve(l) })
 	}
 	if s.opts.TLSCert != "" {
-		s.running.Go(func() { s.certs.watch(running) })
+		every := s.opts.certificatePoll
+		s.running.Go(func() { s.certs.watch(running, every) })
 	}
 	return nil
 }
 
 func (s *Server) serve(l net.Listener) {
-	admitted := &listener{Listener: l, conns: s.conns}
 	var err error
-	if s.opts.Plaintext {
-		err = s.http.Serve(admitted)
+	if s.http.TLSConfig == nil {
+		err = s.http.Serve(l)
 	} else {
-		err = s.http.ServeTLS(admitted, "", "")
+		err = s.http.ServeTLS(l, "", "")
 	}
-	if errors.Is(err, http.ErrServerClosed) {
+	if errors.Is(err, http.ErrServerClosed) || s.closing.Load() {
 		return
 	}
 	s.log.Error("a listener has failed", "address", addressOf(l), "error", err)
@@ -248,8 +256,9 @@ func (s *Server) Addrs() []net.Addr {
 	return addrs
 }
 
-// Shutdown closes the listeners first, so that new connections are refused at the socket, then lets every request in
-// flight finish with its true answer. When ctx ends before that, the rest is cut off and ctx's error returned.
+// Shutdown closes the listeners first, so that new connections are refused at the socket (or wait in systemd's for the
+// next process), then lets every request in flight finish with its true answer. When ctx ends before that, the rest is
+// cut off and ctx's error returned.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -258,6 +267,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	s.stop()
+	s.closing.Store(true)
+	closeAll(s.listeners)
+	s.accepting.Wait() // now conns knows every connection that was accepted
+	s.http.SetKeepAlivesEnabled(false)
+	s.conns.awaitGreetings(ctx)
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		_ = s.http.Close()
