@@ -55,9 +55,10 @@ func childSyncErrors() error {
 	if mode == "write" {
 		call = "write"
 	}
-	in.lose = mode == "lost sync"
 	faults := &faultEvery{call: call, every: 30, left: 5, failed: make(map[identity]bool)}
-	in.decide = faults.decide
+	in.mu.Lock()
+	in.lose, in.decide = mode == "lost sync", faults.decide
+	in.mu.Unlock()
 	q, err := Open(context.Background(), Options{Directory: dir, CursorInterval: childInterval, Outputs: []OutputSpec{{Name: "recorder"}}})
 	if err != nil {
 		return err

@@ -55,6 +55,7 @@ func TestModel(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		dir, err := os.MkdirTemp("", "queue")
 		if err != nil {

@@ -143,8 +143,13 @@ func (in *interceptor) handle(n *notification) unix.Errno {
 func (f *image) note(call string, n *notification) {
 	switch call {
 	case "write":
-		data := unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&n.args[1]))), int(n.args[2]))
-		f.pending = append(f.pending, write{offset: int64(n.args[3]), data: append([]byte(nil), data...)})
+		data := make([]byte, n.args[2])
+		local := []unix.Iovec{{Base: &data[0], Len: uint64(len(data))}}
+		remote := []unix.RemoteIovec{{Base: uintptr(n.args[1]), Len: len(data)}}
+		if _, err := unix.ProcessVMReadv(os.Getpid(), local, remote, 0); err != nil {
+			panic(err)
+		}
+		f.pending = append(f.pending, write{offset: int64(n.args[3]), data: data})
 	case "truncate":
 		f.pending = append(f.pending, write{offset: int64(n.args[1])})
 	case "sync":
