@@ -105,7 +105,7 @@ func childPower() error {
 		return err
 	}
 	if os.Getenv("NOSYNC") != "" {
-		q.(*embedded).db.NoSync = true
+		q.(*embedded).db.NoSync, q.(*embedded).db.NoGrowSync = true, true
 	}
 	var wg sync.WaitGroup
 	for p := range childProducers {
