@@ -148,6 +148,13 @@ func (d *datagram) usable() bool {
 	return d.err == nil
 }
 
+// state implements link.
+func (d *datagram) state() outputs.State {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return endState(d.err, 1)
+}
+
 // outcome implements link. A datagram socket proves nothing by what it took before the collector went away: an
 // unreachable one must lead to the next address.
 func (d *datagram) outcome() (proven bool, err error) { return false, &addressError{d.addr, d.err} }

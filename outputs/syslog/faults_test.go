@@ -53,11 +53,33 @@ func TestIdleCloseIsNoticedBeforeTheNextWrite(t *testing.T) {
 					_ = c.(*net.TCPConn).SetLinger(0)
 				}
 				_ = c.Close() // loopback: the FIN or RST is there when Close returns
+				want := outputs.StateIdle
+				if reset {
+					want = outputs.StateDown
+				}
+				eventually(t, "the status says so", func() bool { return o.Status().State == want })
 			}
 			if seqs := sequences(got.text()); !slices.Equal(seqs, upTo(5)) {
 				t.Errorf("arrived: %v", seqs)
 			}
 		})
+	}
+}
+
+// The same without waiting until the reader has seen it.
+func TestCloseJustBeforeTheNextWrite(t *testing.T) {
+	t.Parallel()
+	var got sink
+	conns := make(chan net.Conn, 100)
+	p := listen(t, "tcp", func(c net.Conn) { conns <- c; got.drain(c) })
+	o := start(t, fmt.Sprintf(`addresses = ["tcp://%s"]`, p.Addr()))
+	for i := range 50 {
+		mustDeliver(t, o, records(1+i, 1))
+		eventually(t, "it is read", func() bool { return len(sequences(got.text())) == i+1 })
+		_ = (<-conns).Close()
+	}
+	if seqs := sequences(got.text()); !slices.Equal(seqs, upTo(50)) {
+		t.Errorf("arrived: %v", seqs)
 	}
 }
 

@@ -80,18 +80,19 @@ func arrived(t *testing.T, d *counterparts.Daemon) (all []counterparts.Record) {
 // settle waits until nothing more arrives.
 func settle(t *testing.T, d *counterparts.Daemon, n int) tally {
 	t.Helper()
-	c, last := tally{}, -1
+	last := int64(-1)
 	eventually(t, "the daemon has written what it has", func() bool {
-		got := arrived(t, d)
-		c = count(got, n)
-		still := len(got) == last
-		last = len(got)
-		if !still {
-			time.Sleep(200 * time.Millisecond)
+		info, err := os.Stat(filepath.Join(d.Dir, "received.ndjson"))
+		if err != nil || info.Size() != last {
+			if err == nil {
+				last = info.Size()
+			}
+			time.Sleep(500 * time.Millisecond)
+			return false
 		}
-		return still
+		return true
 	})
-	return c
+	return count(arrived(t, d), n)
 }
 
 type outage struct {

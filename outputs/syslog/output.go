@@ -33,7 +33,9 @@ type Output struct {
 	lastError string    // logged; empty when something was delivered since
 	lastPeer  string    // logged
 
-	retiring sync.WaitGroup // old links that say goodbye
+	retiring sync.WaitGroup  // old links that say goodbye
+	goodbyes context.Context // of those, ended by abandon
+	abandon  context.CancelFunc
 
 	mu     sync.Mutex
 	status outputs.Status // what Status returns, but for State's dependence on the link
@@ -47,6 +49,8 @@ type link interface {
 	send(ctx context.Context, batch []outputs.Record, buf *[]byte, done func(error)) (taken bool)
 	// usable is false when the connection has ended.
 	usable() bool
+	// state is up, idle when the peer ended the connection while nothing was in flight, or down.
+	state() outputs.State
 	// outcome waits until every batch of an ended connection is settled. It returns whether the connection had delivered
 	// anything and why it ended.
 	outcome() (proven bool, err error)
@@ -125,7 +129,7 @@ func (o *Output) replace(ctx context.Context) {
 	o.setLive(nil)
 	o.counts.connectionReplaced.Inc()
 	o.retiring.Go(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.settings.AckTimeout)
+		ctx, cancel := context.WithTimeout(o.goodbyes, o.settings.AckTimeout)
 		defer cancel()
 		_ = old.shutdown(ctx)
 	})
@@ -135,7 +139,13 @@ func (o *Output) replace(ctx context.Context) {
 // collector that accepts connections and takes nothing must not keep the others from being tried.
 func (o *Output) bury() error {
 	proven, err := o.link.outcome()
+	idle := o.link.state() == outputs.StateIdle
 	o.link = nil
+	if idle { // receivers close idle connections all the time
+		o.log.Debug("the peer closed the idle connection", "address", o.addresses[o.first].String())
+		o.first = 0
+		return err
+	}
 	o.counts.connectionLost.Inc()
 	if proven {
 		o.first, o.lastError = 0, ""
@@ -225,7 +235,10 @@ func (o *Output) Close(ctx context.Context) error {
 		err = o.link.shutdown(ctx)
 		o.link = nil
 	}
+	stop := context.AfterFunc(ctx, o.abandon)
 	o.retiring.Wait()
+	stop()
+	o.abandon()
 	o.setLive(nil)
 	o.setState(outputs.StateIdle, "")
 	return err

@@ -117,5 +117,7 @@ func (p *pump) progress() int {
 // waitProgress waits until so many records are confirmed.
 func (p *pump) waitProgress(t testing.TB, n int) {
 	t.Helper()
-	eventually(t, "confirmations", func() bool { return p.progress() >= n })
+	for before := p.progress(); before < n; before = p.progress() {
+		eventually(t, "confirmations", func() bool { return p.progress() > before })
+	}
 }

@@ -45,6 +45,7 @@ type relp struct {
 	goodbye uint32     // the transaction of our close, 0 before
 	err     error
 	proven  bool // something was accepted
+	lost    int  // records that were in flight at the end
 
 	failed   chan struct{} // closed with err set
 	room     chan struct{} // there is as much room as wanted
@@ -235,6 +236,13 @@ func (r *relp) drain(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// state implements link.
+func (r *relp) state() outputs.State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return endState(r.err, r.lost)
 }
 
 func (r *relp) inFlight() int {

@@ -198,6 +198,7 @@ func (r *relp) end(err error) {
 			return
 		}
 		f := r.flights.pop()
+		r.lost += len(f.batch)
 		r.mu.Unlock()
 		r.counts.unconfirmed.Add(float64(len(f.batch) - len(f.rejected)))
 		f.settle(f.result(lost))

@@ -12,9 +12,7 @@ func (o *Output) Status() outputs.Status {
 	s.Level = o.addresses[0].level()
 	if live != nil {
 		s.Level = live.level()
-		if !live.usable() {
-			s.State = outputs.StateDown
-		}
+		s.State = live.state()
 	}
 	s.Warnings = o.expiry.Warnings()
 	return s

@@ -40,6 +40,7 @@ type stream struct {
 	records int   // in flights
 	err     error // why the connection ended, first cause
 	proven  bool  // something was confirmed
+	lost    int   // records that were in flight at the end
 
 	failed   chan struct{} // closed with err set
 	wake     chan struct{} // a flight was written
@@ -153,6 +154,7 @@ func (s *stream) end() {
 		}
 		f := s.flights.pop()
 		s.records -= f.n
+		s.lost += f.n
 		s.mu.Unlock()
 		s.counts.unconfirmed.Add(float64(f.n))
 		f.settle(err)
@@ -203,6 +205,25 @@ func (s *stream) usable() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err == nil
+}
+
+// state implements link.
+func (s *stream) state() outputs.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return endState(s.err, s.lost)
+}
+
+// endState is the state of a connection that ended for err with so many records lost.
+func endState(err error, lost int) outputs.State {
+	switch {
+	case err == nil:
+		return outputs.StateUp
+	case lost == 0 && (errors.Is(err, errPeerClosed) || errors.Is(err, errServerClose) || errors.Is(err, errClosed)):
+		return outputs.StateIdle
+	default:
+		return outputs.StateDown
+	}
 }
 
 func (s *stream) inFlight() int {
