@@ -30,7 +30,8 @@ type faulty struct {
 
 type faults struct {
 	mu       sync.Mutex
-	room     int // bytes that fit before ENOSPC; negative: any number
+	room     int  // bytes that fit before ENOSPC; negative: any number
+	once     bool // there is room again after one ENOSPC
 	sync     error
 	truncate error
 	block    chan struct{} // a write waits for it to be closed
@@ -50,6 +51,9 @@ func (f *faults) open(path string, mode fs.FileMode) (handle, error) {
 func (f *faulty) Write(p []byte) (int, error) {
 	f.faults.mu.Lock()
 	block, room := f.faults.block, f.faults.room
+	if f.faults.once {
+		f.faults.room = -1
+	}
 	f.faults.mu.Unlock()
 	if block != nil {
 		<-block
@@ -278,7 +282,7 @@ func TestFailsTogether(t *testing.T) {
 	t.Parallel()
 	o, f, path := trial(t)
 	block := make(chan struct{})
-	f.set(func(f *faults) { f.block, f.room = block, 10 })
+	f.set(func(f *faults) { f.block, f.room, f.once = block, 10, true })
 	const n = 20
 	results := make(chan error, n)
 	for seq := uint64(1); seq <= n; seq++ {

@@ -45,7 +45,7 @@ type batch struct {
 
 func newTrial(t *testing.T, h *Harness) *trial {
 	tr := &trial{t: t, harness: h, id: fmt.Sprint(trials.Add(1))}
-	tr.do(func() { tr.out = h.New(t) }) //nolint:contextcheck // an output is made before there is a context
+	tr.do(context.Background(), func() { tr.out = h.New(t) })
 	ctx, stop := context.WithCancel(context.Background())
 	tr.stop = stop
 	tr.poller.Go(func() { tr.pollStatus(ctx) })
@@ -53,8 +53,8 @@ func newTrial(t *testing.T, h *Harness) *trial {
 }
 
 // do runs f so that the goroutines which it starts are known as the output's.
-func (tr *trial) do(f func()) {
-	pprof.Do(context.Background(), pprof.Labels(label, tr.id), func(context.Context) { f() })
+func (tr *trial) do(ctx context.Context, f func()) {
+	pprof.Do(ctx, pprof.Labels(label, tr.id), func(context.Context) { f() })
 }
 
 // pollStatus calls Status all the time, as the metrics do: with -race it finds what isn't guarded.
@@ -87,7 +87,7 @@ func (tr *trial) send(ctx context.Context, records []outputs.Record) *batch {
 		b.seqs = append(b.seqs, records[i].Seq)
 	}
 	tr.batches = append(tr.batches, b)
-	tr.do(func() {
+	tr.do(ctx, func() {
 		tr.out.Send(ctx, records, func(err error) {
 			tr.mu.Lock()
 			defer tr.mu.Unlock()
@@ -164,9 +164,9 @@ func poll(t *testing.T, problem func() string) {
 func (tr *trial) close(limit time.Duration) {
 	tr.t.Helper()
 	tr.closed = true
-	tr.do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), limit)
-		defer cancel()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	tr.do(ctx, func() {
 		ended := make(chan error, 1)
 		go func() { ended <- tr.out.Close(ctx) }()
 		select {
