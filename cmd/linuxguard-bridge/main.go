@@ -1,3 +1,5 @@
+//go:build !docs
+
 // Command linuxguard-bridge receives LinuxGuard's signed webhooks and forwards them as syslog and Splunk events.
 package main
 
