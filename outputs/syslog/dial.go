@@ -44,8 +44,8 @@ func (c *connector) dial(ctx context.Context, a address) (*dialled, error) {
 
 // at names the address of a failure, and says so when it was the time that ran out.
 func at(ctx context.Context, a address, err error) error {
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		err = cause
 	}
 	return &addressError{a, err}
 }

@@ -225,7 +225,7 @@ func (o *Output) open(ctx context.Context, a address) (link, error) {
 // connectContext bounds one attempt at one address.
 func (o *Output) connectContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, o.settings.ConnectTimeout,
-		fmt.Errorf("no connection within connect_timeout (%v)", o.settings.ConnectTimeout))
+		fmt.Errorf("timed out after connect_timeout (%v)", o.settings.ConnectTimeout))
 }
 
 // Close implements outputs.Output.

@@ -37,6 +37,9 @@ func openSession(ctx context.Context, d *dialled, reader *relpReader, version st
 	}
 	for {
 		f, err := reader.next()
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		switch {
 		case errors.Is(err, io.EOF):
 			return relpOffers{}, errors.New("the peer closed the connection instead of answering RELP open: is it a RELP listener, and with the same TLS setting?")
