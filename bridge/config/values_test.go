@@ -40,6 +40,15 @@ func TestFormatSize(t *testing.T) {
 	}
 }
 
+func TestRoughSize(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int64]string{0: "0 bytes", 512: "512 bytes", 1024: "1.0KiB", 1536: "1.5KiB", 1 << 50: "1024.0TiB"} {
+		if got := roughSize(n); got != want {
+			t.Errorf("%d: got %s, want %s", n, got, want)
+		}
+	}
+}
+
 func TestHostNames(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 63)

@@ -22,20 +22,25 @@ import (
 
 // world is what the files under testdata refer to: certificates and secrets in a folder that they call DIR, an
 // environment and a clock.
-type world struct{ dir string }
+type world struct {
+	dir string
+	now time.Time
+}
 
 // today is the clock of the tests.
 func today() time.Time { return time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC) }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldAt(t, today()) }
+
+func newWorldAt(t *testing.T, now time.Time) *world {
 	t.Helper()
-	w := &world{dir: t.TempDir()}
+	w := &world{t.TempDir(), now}
 	const day = 24 * time.Hour
-	w.certificate(t, "tls", today().Add(-day), today().Add(90*day))
-	w.certificate(t, "expired", today().Add(-90*day), today().Add(-day))
-	w.certificate(t, "soon", today().Add(-80*day), today().Add(10*day))
-	w.certificate(t, "future", today().Add(day), today().Add(90*day))
-	w.certificate(t, "open", today().Add(-day), today().Add(90*day))
+	w.certificate(t, "tls", now.Add(-day), now.Add(90*day))
+	w.certificate(t, "expired", now.Add(-90*day), now.Add(-day))
+	w.certificate(t, "soon", now.Add(-80*day), now.Add(10*day))
+	w.certificate(t, "future", now.Add(day), now.Add(90*day))
+	w.certificate(t, "open", now.Add(-day), now.Add(90*day))
 	w.mode(t, "open.key", 0o644)
 	w.write(t, "text.pem", "no certificate in here", 0o600)
 	w.write(t, "secret", "0123456789abcdef0123456789abcdef\n", 0o600)
@@ -101,7 +106,9 @@ func (w *world) certificate(t *testing.T, name string, from, to time.Time) {
 	w.write(t, name+".key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), 0o600)
 }
 
-func (w *world) getenv(name string) string {
+func (w *world) getenv(name string) string { return w.environment()[name] }
+
+func (w *world) environment() map[string]string {
 	return map[string]string{
 		"CREDENTIALS_DIRECTORY": w.path("credentials"),
 		"STATE_DIRECTORY":       w.path("state"),
@@ -109,12 +116,12 @@ func (w *world) getenv(name string) string {
 		"WEBHOOK_SECRET":        "secret from the environment",
 		"HEADER":                "Bearer abc",
 		"BLANKS":                " Bearer abc ",
-	}[name]
+	}
 }
 
 func (w *world) options() Options {
 	return Options{
-		Getenv: w.getenv, Now: today, Construct: constructFake,
+		Getenv: w.getenv, Now: func() time.Time { return w.now }, Construct: constructFake,
 		FreeBytes: func(string) (int64, bool) { return 1 << 40, true },
 	}
 }
