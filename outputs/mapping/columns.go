@@ -24,7 +24,7 @@ type column struct {
 	doc      string
 }
 
-// description is cut before anything else, and in structured data it is left to MSG.
+// description is cut before anything else, first its copy in the structured data, then MSG.
 const description = "description"
 
 // cutField marks a record that was cut to fit; its value says what was: "description", "fields", "values".

@@ -59,7 +59,7 @@ Elsewhere in a record:
 | server_name | HOSTNAME, PRINTUSASCII, 255 | HOSTNAME, letters, digits, . _ - | host | dhost | identHostName |
 | signal_type | MSGID, 32 | in the element | in the event | class ID and name | event ID |
 | severity 1 2 3 4 5 | PRI info notice warning err crit | PRI, the same | 1..5; cim: informational low medium high critical | 1 3 5 8 10 | sev 1 3 5 8 10 |
-| description | MSG (message = text), not in the element | after the element | description | msg | msg |
+| description | MSG (message = text) | after the element | description | msg | msg |
 | what the bridge says itself | MSGID linuxguard:bridge | in the element | sourcetype linuxguard:bridge | class ID linuxguard:bridge | event ID linuxguard:bridge |
 
 The cim layout also has ` + "`app`, `vendor_product`, `type`, `severity` (in words), `signature` and `src`" + `. The raw layout has the webhook's body as the event and

@@ -7,8 +7,9 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
-// fit encodes a record that is too long so that it fits: with a shorter description, else without the largest unknown
-// fields too, else without any and with long values cut. Each stage gives what it leaves over back to the description.
+// fit encodes a record that is too long so that it fits: with a shorter description (its copy in the structured data first,
+// then MSG), else without the largest unknown fields too, else without any and with long values cut. Each stage gives what
+// it leaves over back to the description.
 func (s *Syslog) fit(dst []byte, rec *outputs.Record, sequence uint64) []byte {
 	f := fitting{syslog: s, dst: dst, rec: rec, sequence: sequence, limits: whole}
 	if f.try() || f.dropFields() {
@@ -41,10 +42,11 @@ type fitting struct {
 	values   bool // values are cut
 }
 
-// encode encodes within the limits and returns how many octets are left, negative when it is too long.
-func (f *fitting) encode(description int, cutDescription bool) int {
-	f.limits.description = description
-	f.limits.cut = f.cutText(cutDescription)
+// encode encodes within the limits and returns how many octets are left, negative when it is too long. element and message
+// are what the description may take in either place.
+func (f *fitting) encode(element, message int) int {
+	f.limits.element, f.limits.description = element, message
+	f.limits.cut = f.cutText(element != unlimited)
 	f.out = f.syslog.encode(f.dst, f.rec, &f.limits, f.sequence)
 	return f.syslog.max - (len(f.out) - len(f.dst))
 }
@@ -66,11 +68,14 @@ func (f *fitting) cutText(cutDescription bool) string {
 
 // try encodes with the description whole if that fits, else with as much of it as does.
 func (f *fitting) try() bool {
-	if (f.fields || f.values) && f.encode(unlimited, false) >= 0 {
+	if (f.fields || f.values) && f.encode(unlimited, unlimited) >= 0 {
 		return true
 	}
-	room := f.encode(0, true)
-	return room >= 0 && f.encode(room, true) >= 0
+	if room := f.encode(0, unlimited); room >= 0 {
+		return f.encode(room, unlimited) >= 0
+	}
+	room := f.encode(0, 0)
+	return room >= 0 && f.encode(0, room) >= 0
 }
 
 // dropFields leaves out the largest unknown fields, as few sizes of them as it takes.
@@ -88,7 +93,7 @@ func (f *fitting) dropFields() bool {
 	f.fields = true
 	n, _ := slices.BinarySearchFunc(sizes, true, func(size int, _ bool) int {
 		f.limits.field = size
-		if f.encode(0, true) >= 0 {
+		if f.encode(0, 0) >= 0 {
 			return -1
 		}
 		return 1

@@ -10,7 +10,8 @@ const cutMark = "..."
 
 // limits says what of a record is left out to make it fit. Sizes are in encoded octets.
 type limits struct {
-	description int
+	description int // in MSG
+	element     int // of the description's copy in the structured data
 	field       int // unknown fields whose JSON is longer are left out
 	value       int // of texts that are no ID; noValues leaves those fields out
 	id          int
@@ -22,7 +23,7 @@ const (
 	noValues  = -1
 )
 
-var whole = limits{description: unlimited, field: unlimited, value: unlimited, id: unlimited}
+var whole = limits{description: unlimited, element: unlimited, field: unlimited, value: unlimited, id: unlimited}
 
 // drops reports whether c is left out altogether.
 func (l *limits) drops(c *column) bool {
@@ -48,6 +49,14 @@ func (l *limits) of(c *column) int {
 	default:
 		return l.value
 	}
+}
+
+// inElement is of for the structured data.
+func (l *limits) inElement(c *column) int {
+	if c.name == description {
+		return l.element
+	}
+	return l.of(c)
 }
 
 // escaper appends text as a format wants it. It treats every character by itself.

@@ -66,7 +66,7 @@ func msgID(rec *outputs.Record) string {
 func (s *Syslog) appendElement(dst []byte, rec *outputs.Record, lim *limits) []byte {
 	dst = rfc5424.OpenElement(dst, s.sdID)
 	for i := range columns {
-		if c := &columns[i]; c.name != description && !lim.drops(c) {
+		if c := &columns[i]; !lim.drops(c) {
 			dst = appendColumnParam(dst, c, rec, lim)
 		}
 	}
@@ -99,7 +99,7 @@ func appendColumnParam(dst []byte, c *column, rec *outputs.Record, lim *limits) 
 	case c.text != nil:
 		if text := c.text(rec); text != "" {
 			dst = rfc5424.OpenParam(dst, c.name)
-			return append(lim.append(dst, text, lim.of(c), rfc5424.AppendValue), '"')
+			return append(lim.append(dst, text, lim.inElement(c), rfc5424.AppendValue), '"')
 		}
 	case c.number != nil:
 		if n := c.number(rec); n != 0 {

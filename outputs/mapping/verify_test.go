@@ -108,7 +108,7 @@ func check5424(t *testing.T, f format, rec *outputs.Record, line string) {
 	if f.name == "rfc5424-json" {
 		sd = s.elements["linuxguard@55555"]
 	}
-	checkPairs(t, rec, sd, octal, map[string]string{"description": ""})
+	checkPairs(t, rec, sd, octal, nil)
 	checkMessage(t, f, rec, strings.TrimPrefix(s.msg, "\ufeff"), sd)
 }
 
@@ -328,7 +328,7 @@ func check3164(t *testing.T, f format, rec *outputs.Record, line string) {
 			t.Fatalf("%v: %s", err, line)
 		}
 		sd := s.elements["linuxguard@32473"]
-		checkPairs(t, rec, sd, octal, map[string]string{"description": ""})
+		checkPairs(t, rec, sd, octal, nil)
 		checkMessage(t, f, rec, strings.TrimPrefix(rest, " "), sd)
 	}
 }
