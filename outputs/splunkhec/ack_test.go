@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -250,24 +251,22 @@ func TestChannelSurvivesReconnect(t *testing.T) {
 // balancer sends requests to two nodes: with a cookie to the node that it names, without one in turn.
 type balancer struct {
 	nodes  [2]http.Handler
-	sticky bool
-	// split sends polls to the node that did not take the events.
-	split bool
-	n     int
+	sticky atomic.Bool
+	split  atomic.Bool // polls go to the node that did not take the events
+	n      atomic.Int64
 }
 
 func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	node := b.n % 2
-	b.n++
+	node := int(b.n.Add(1) % 2)
 	switch c, err := r.Cookie("node"); {
-	case b.split && strings.HasSuffix(r.URL.Path, "/ack"):
+	case b.split.Load() && strings.HasSuffix(r.URL.Path, "/ack"):
 		node = 1
-	case b.split:
+	case b.split.Load():
 		node = 0
-	case b.sticky && err == nil:
+	case b.sticky.Load() && err == nil:
 		node = int(c.Value[0] - '0')
 	}
-	if b.sticky {
+	if b.sticky.Load() {
 		http.SetCookie(w, &http.Cookie{Name: "node", Value: fmt.Sprint(node)})
 	}
 	b.nodes[node].ServeHTTP(w, r)
@@ -278,7 +277,9 @@ func TestStickyBalancer(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := &hectest.Splunk{Token: testToken, Ack: true, AckAfter: 30 * time.Second}
 		b := &hectest.Splunk{Token: testToken, Ack: true, AckAfter: 30 * time.Second}
-		w.add("lb:443", &balancer{nodes: [2]http.Handler{a, b}, sticky: true})
+		lb := &balancer{nodes: [2]http.Handler{a, b}}
+		lb.sticky.Store(true)
+		w.add("lb:443", lb)
 		out, _ := w.output(ackOn, "http://lb:443")
 		defer closeOutput(t, out)
 		for i := range 10 {
@@ -297,7 +298,8 @@ func TestSplitBalancer(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := &hectest.Splunk{Token: testToken, Ack: true}
 		b := &hectest.Splunk{Token: testToken, Ack: true}
-		lb := &balancer{nodes: [2]http.Handler{a, b}, split: true}
+		lb := &balancer{nodes: [2]http.Handler{a, b}}
+		lb.split.Store(true)
 		w.add("lb:443", lb)
 		out, _ := w.output(ackOn+`ack_timeout = "1m"`, "http://lb:443")
 		defer closeOutput(t, out)
@@ -308,7 +310,8 @@ func TestSplitBalancer(t *testing.T) {
 			}
 		}
 		checkAll(t, a.Sequences(), 10, tries)
-		lb.split, lb.sticky = false, true
+		lb.split.Store(false)
+		lb.sticky.Store(true)
 		if err := send(t, out, outputtest.Records(t, 1, 10)); err != nil {
 			t.Error(err)
 		}
@@ -367,10 +370,10 @@ func TestPollTrouble(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inWorld(t, func(t *testing.T, w *world) {
-				bad := false
+				var bad atomic.Bool
 				splunk := &hectest.Splunk{Token: testToken, Ack: true, AckAfter: 5 * time.Second}
 				splunk.Fault = func(w http.ResponseWriter, r *http.Request) bool {
-					if bad && strings.HasSuffix(r.URL.Path, "/ack") {
+					if bad.Load() && strings.HasSuffix(r.URL.Path, "/ack") {
 						fault(w)
 						return true
 					}
@@ -381,9 +384,9 @@ func TestPollTrouble(t *testing.T) {
 				defer closeOutput(t, out)
 				f := sendBatch(context.Background(), out, outputtest.Records(t, 1, 5))
 				time.Sleep(time.Second)
-				bad = true
+				bad.Store(true)
 				time.Sleep(time.Minute)
-				bad = false
+				bad.Store(false)
 				<-f.done
 				if f.err != nil {
 					t.Error(f.err)

@@ -205,6 +205,7 @@ type forwarder struct {
 	t     *testing.T
 	size  int
 	retry time.Duration
+	pace  time.Duration // between new batches
 }
 
 // run delivers the records 1..n in batches, several at a time, and returns how often a batch was handed over.
@@ -232,6 +233,7 @@ func (f *forwarder) run(n int) (tries int) {
 			time.Sleep(f.retry)
 			start(first)
 		case len(failed) == 0 && next <= uint64(n) && open < 8:
+			time.Sleep(f.pace)
 			start(next)
 			next += uint64(f.size)
 		default:

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -25,7 +26,7 @@ const (
 func (o *Output) newClient(httpClient *http.Client) *retryablehttp.Client {
 	c := &retryablehttp.Client{
 		HTTPClient:   httpClient,
-		Logger:       debugLogger{o.env.Log},
+		Logger:       debugLogger{o},
 		RetryWaitMin: shortWaitFirst,
 		RetryWaitMax: shortWaitMost,
 		CheckRetry:   o.retryShortly,
@@ -64,7 +65,7 @@ func (o *Output) shortBackoff(minimum, maximum time.Duration, attempt int, resp 
 }
 
 // needsOperator reports whether a failed connection will go on failing until somebody changes a certificate or a
-// setting.
+// setting: ours refuses theirs, theirs refuses ours (a TLS alert), or one side speaks no TLS.
 func needsOperator(err error) bool {
 	var (
 		verification *tls.CertificateVerificationError
@@ -73,9 +74,11 @@ func needsOperator(err error) bool {
 		invalid      x509.CertificateInvalidError
 		record       tls.RecordHeaderError
 		settings     *tlsFilesError
+		op           *net.OpError
 	)
 	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname) ||
-		errors.As(err, &invalid) || errors.As(err, &record) || errors.As(err, &settings)
+		errors.As(err, &invalid) || errors.As(err, &record) || errors.As(err, &settings) ||
+		errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &op) && op.Op == "remote error"
 }
 
 // tlsFilesError says that the TLS settings can't be used at the moment.
@@ -85,8 +88,8 @@ func (e *tlsFilesError) Error() string { return e.err.Error() }
 func (e *tlsFilesError) Unwrap() error { return e.err }
 
 // debugLogger is a retryablehttp.LeveledLogger that keeps everything at debug: what matters is logged once, by the
-// output or by bridge/forward.
-type debugLogger struct{ log *slog.Logger }
+// output or by bridge/forward. net/http quotes what a peer says, which may be the token.
+type debugLogger struct{ out *Output }
 
 // Error implements retryablehttp.LeveledLogger.
 func (l debugLogger) Error(msg string, kv ...any) { l.Debug(msg, kv...) }
@@ -99,5 +102,12 @@ func (l debugLogger) Warn(msg string, kv ...any) { l.Debug(msg, kv...) }
 
 // Debug implements retryablehttp.LeveledLogger.
 func (l debugLogger) Debug(msg string, kv ...any) {
-	l.log.Debug(msg, kv...) //nolint:sloglint // the text is the library's
+	log := l.out.env.Log
+	if !log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	for i := range kv {
+		kv[i] = l.out.redact(fmt.Sprint(kv[i]))
+	}
+	log.Debug(msg, kv...) //nolint:sloglint // the text is the library's
 }

@@ -104,7 +104,7 @@ const maxInFlightAck = 20_000
 // derive fills what depends on other keys.
 func (s *Settings) derive() {
 	if s.MaxInFlight == 0 {
-		s.MaxInFlight = s.MaxRequestsInFlight * s.BatchMaxEvents
+		s.MaxInFlight = max(1, s.MaxRequestsInFlight*s.BatchMaxEvents)
 		if s.IndexerAck {
 			s.MaxInFlight = max(maxInFlightAck, s.MaxInFlight)
 		}
