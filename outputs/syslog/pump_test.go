@@ -15,6 +15,7 @@ import (
 type pump struct {
 	out   *Output
 	n     int
+	pace  int // records/s at most; 0: as many as go
 	fates chan pumped
 
 	mu        sync.Mutex
@@ -89,6 +90,9 @@ func (p *pump) run(ctx context.Context) {
 			next++
 		}
 		inFlight++
+		if p.pace > 0 {
+			time.Sleep(time.Duration(size) * time.Second / time.Duration(p.pace))
+		}
 		p.out.Send(ctx, records(1+i*size, min(size, p.n-i*size)), func(err error) { p.fates <- pumped{i, err} })
 	}
 }
