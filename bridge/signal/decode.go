@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -154,6 +155,11 @@ func (d *decoder) field(name string, v value) Field {
 	case v.spaced:
 		f.Raw = compact(f.Text)
 		f.Text = string(f.Raw)
+	}
+	if v.huge {
+		// Most JSON parsers refuse the whole record for such a number: it travels as text.
+		f.Raw, _ = json.Marshal(f.Text) // a string always has a JSON form
+		d.note("a number that is too large for most parsers is kept as text")
 	}
 	return f
 }

@@ -1,6 +1,9 @@
 package signal
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // maxDepth is encoding/json's limit of nesting, so that both refuse the same bodies.
 const maxDepth = 10000
@@ -9,8 +12,8 @@ const maxDepth = 10000
 type scanner struct {
 	text string
 	pos  int
-	// spaced is set when white space between tokens was passed.
-	spaced bool
+	// spaced is set when white space between tokens was passed, huge when a number was that no float64 can hold.
+	spaced, huge bool
 }
 
 // kind is the type of a JSON value.
@@ -32,6 +35,7 @@ type value struct {
 	kind       kind
 	escaped    bool // a string with at least one backslash
 	spaced     bool // there is white space between the tokens within
+	huge       bool // there is a number within that no float64 can hold
 }
 
 // stringByte tells the bytes that end the plain run of a JSON string: the quote, the backslash and control characters.
@@ -70,8 +74,8 @@ func (p *scanner) value(depth int) (v value, ok bool) {
 	if p.pos >= len(p.text) {
 		return v, false
 	}
-	outer := p.spaced
-	p.spaced = false
+	spaced, huge := p.spaced, p.huge
+	p.spaced, p.huge = false, false
 	v.start = p.pos
 	switch c := p.text[p.pos]; c {
 	case '"':
@@ -92,8 +96,8 @@ func (p *scanner) value(depth int) (v value, ok bool) {
 	default:
 		v.kind, ok = number, p.number()
 	}
-	v.end, v.spaced = p.pos, p.spaced
-	p.spaced = p.spaced || outer
+	v.end, v.spaced, v.huge = p.pos, p.spaced, p.huge
+	p.spaced, p.huge = p.spaced || spaced, p.huge || huge
 	return v, ok
 }
 
@@ -208,6 +212,18 @@ func (p *scanner) word(w string) bool {
 }
 
 func (p *scanner) number() bool {
+	start := p.pos
+	if !p.numberSyntax() {
+		return false
+	}
+	if p.pos-start > 300 || strings.ContainsAny(p.text[start:p.pos], "eE") {
+		_, err := strconv.ParseFloat(p.text[start:p.pos], 64)
+		p.huge = p.huge || err != nil
+	}
+	return true
+}
+
+func (p *scanner) numberSyntax() bool {
 	if p.pos < len(p.text) && p.text[p.pos] == '-' {
 		p.pos++
 	}

@@ -93,7 +93,7 @@ func TestSeverity(t *testing.T) {
 		effective signal.Severity
 	}{
 		{`1`, 1, 1}, {`5`, 5, 5}, {`"3"`, 3, 3}, {`" 3 "`, 3, 3}, {`4.0`, 4, 4}, {`4e0`, 4, 4}, {`"critical"`, 5, 5}, {`"LOW"`, 2, 2},
-		{`0`, 0, 1}, {`-3`, 0, 1}, {`6`, 0, 5}, {`9`, 0, 5}, {`"9"`, 0, 5}, {`1e999`, 0, 3}, {`2.5`, 0, 3}, {`4.9`, 0, 5}, {`"odd"`, 0, 3},
+		{`0`, 0, 1}, {`-3`, 0, 1}, {`6`, 0, 5}, {`9`, 0, 5}, {`"9"`, 0, 5}, {`1e30`, 0, 5}, {`2.5`, 0, 3}, {`4.9`, 0, 5}, {`"odd"`, 0, 3},
 		{`{"level":5}`, 0, 3}, {`[5]`, 0, 3}, {`true`, 0, 3}, {`null`, 0, 3}, {`""`, 0, 3}, {`"NaN"`, 0, 3},
 	} {
 		sig := decode(t, `{"data":{"severity":`+c.json+`}}`)
@@ -160,6 +160,23 @@ func TestNothingLost(t *testing.T) {
 		if !slices.Contains(sig.Notes, note) {
 			t.Errorf("not noted: %s; %q", note, sig.Notes)
 		}
+	}
+}
+
+// TestHugeNumbers: what most JSON parsers refuse travels as text, and the rest of its record with it.
+func TestHugeNumbers(t *testing.T) {
+	t.Parallel()
+	sig := decode(t, `{"a":1e999,"b":{"c": [-1E+400,"é"]},"d":1e308,"e":`+strings.Repeat("9", 400)+`,"f":0.`+strings.Repeat("3", 400)+`,"g":1e-999,"data":{"server_id":1e999,"severity":1e999}}`)
+	for i, want := range []string{`"1e999"`, `"{\"c\":[-1E+400,\"é\"]}"`, `1e308`, `"` + strings.Repeat("9", 400) + `"`, `0.` + strings.Repeat("3", 400), `1e-999`} {
+		if got := string(sig.EnvelopeExtra[i].Raw); got != want {
+			t.Errorf("%s is %s, want %s", sig.EnvelopeExtra[i].Name, got, want)
+		}
+		if text := sig.EnvelopeExtra[i].Text; strings.HasPrefix(want, `"`) && text != strings.ReplaceAll(want[1:len(want)-1], `\`, ``) {
+			t.Errorf("%s: text %s", sig.EnvelopeExtra[i].Name, text)
+		}
+	}
+	if !slices.Contains(sig.Notes, "a number that is too large for most parsers is kept as text") || sig.ServerID != "1e999" || sig.SeverityRaw != `"1e999"` {
+		t.Errorf("%q, %s, %s", sig.Notes, sig.ServerID, sig.SeverityRaw)
 	}
 }
 
