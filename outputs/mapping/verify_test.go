@@ -344,6 +344,10 @@ func checkJSONFormat(t *testing.T, f format, rec *outputs.Record, line string) {
 		checkRaw(t, rec, line)
 		return
 	}
+	var plain any
+	if err := json.Unmarshal([]byte(line), &plain); err != nil {
+		t.Errorf("a receiver that reads numbers as float64 refuses it: %v", err)
+	}
 	if f.name != "json" {
 		checkEnvelope(t, f, rec, members)
 		event, _ := members.get("event")
