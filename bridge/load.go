@@ -28,15 +28,19 @@ type Loader struct {
 	Pretend bool // Outside, and make up the credentials that are out of reach: for looking at the file only
 }
 
-// credentialsDirectory is where systemd shows the running service's credentials to root (systemd.exec(5)).
-const credentialsDirectory = "/run/credentials/linuxguard-bridge.service"
+// Where root finds credentials outside of the service: systemd shows those of a running one (systemd.exec(5)), and the
+// packaged unit loads them from the other.
+const (
+	runningCredentials = "/run/credentials/linuxguard-bridge.service"
+	storedCredentials  = "/etc/linuxguard-bridge/credentials"
+)
 
 func (l *Loader) resolver() *secret.Resolver {
 	switch {
 	case l.Pretend:
-		return secret.NewCheckResolver(l.Getenv, credentialsDirectory)
+		return secret.NewCheckResolver(l.Getenv, runningCredentials, storedCredentials)
 	case l.Outside:
-		return secret.NewOutsideResolver(l.Getenv, credentialsDirectory)
+		return secret.NewOutsideResolver(l.Getenv, runningCredentials, storedCredentials)
 	default:
 		return secret.NewResolver(l.Getenv)
 	}

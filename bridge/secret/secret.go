@@ -3,7 +3,6 @@
 package secret
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -88,25 +87,25 @@ var ErrEmpty = errors.New("the secret is empty")
 
 // Resolver looks references up. The zero value is not usable; see NewResolver.
 type Resolver struct {
-	getenv   func(string) string
-	fallback string // the credentials directory when the environment names none
-	pretend  bool   // stand in for credentials that can't be reached from here
+	getenv    func(string) string
+	fallbacks []string // where to look for credentials when the environment names no directory
+	pretend   bool     // stand in for credentials that are in none of them
 }
 
 // NewResolver returns a Resolver that reads the environment through getenv (os.Getenv outside of tests).
 func NewResolver(getenv func(string) string) *Resolver { return &Resolver{getenv: getenv} }
 
 // NewOutsideResolver returns a Resolver for commands outside of the service, where systemd has set no
-// $CREDENTIALS_DIRECTORY. It looks into directory instead: root can read /run/credentials/UNIT while the service runs
-// (systemd.exec(5)).
-func NewOutsideResolver(getenv func(string) string, directory string) *Resolver {
-	return &Resolver{getenv: getenv, fallback: directory}
+// $CREDENTIALS_DIRECTORY. It looks into directories instead, in their order: root can read /run/credentials/UNIT while
+// the service runs (systemd.exec(5)), and the folder that the unit loads them from.
+func NewOutsideResolver(getenv func(string) string, directories ...string) *Resolver {
+	return &Resolver{getenv: getenv, fallbacks: directories}
 }
 
 // NewCheckResolver is NewOutsideResolver for looking at a configuration only. A credential that is out of reach is
 // Unseen and resolves to a made-up value, so that the rest of the file can be checked. Send nothing with it.
-func NewCheckResolver(getenv func(string) string, directory string) *Resolver {
-	return &Resolver{getenv: getenv, fallback: directory, pretend: true}
+func NewCheckResolver(getenv func(string) string, directories ...string) *Resolver {
+	return &Resolver{getenv: getenv, fallbacks: directories, pretend: true}
 }
 
 // Unseen reports whether Resolve returns a made-up value for ref.
@@ -115,7 +114,18 @@ func (r *Resolver) Unseen(ref Ref) bool {
 	if !r.pretend || scheme != "credential" || r.getenv(credentialsVariable) != "" || !isFileName(name) {
 		return false
 	}
-	return unix.Access(filepath.Join(r.fallback, name), unix.R_OK) != nil
+	_, found := r.outside(name)
+	return !found
+}
+
+// outside returns the first directory of the fallbacks that has a credential which we can read.
+func (r *Resolver) outside(name string) (directory string, found bool) {
+	for _, dir := range r.fallbacks {
+		if unix.Access(filepath.Join(dir, name), unix.R_OK) == nil {
+			return dir, true
+		}
+	}
+	return "", false
 }
 
 // credentialsVariable names the folder in which systemd puts a service's credentials (systemd.exec(5)).
@@ -172,18 +182,19 @@ func (r *Resolver) credential(name string) (string, error) {
 	if !isFileName(name) {
 		return "", errors.New("a credential's name holds no slash")
 	}
-	if r.Unseen(Ref("credential:" + name)) {
-		return "not known outside of the service:" + name, nil // with a colon, for those that hold user:password
+	dir := r.getenv(credentialsVariable)
+	if dir == "" && len(r.fallbacks) > 0 {
+		found := false
+		if dir, found = r.outside(name); !found && r.pretend {
+			return "not known outside of the service:" + name, nil // with a colon, for those that hold user:password
+		} else if !found {
+			return "", fmt.Errorf("credentials are the running service's, and root's to read: it is not in %s", strings.Join(r.fallbacks, " or "))
+		}
 	}
-	dir := cmp.Or(r.getenv(credentialsVariable), r.fallback)
 	if dir == "" {
 		return "", errors.New("$CREDENTIALS_DIRECTORY is not set: credentials come from systemd (LoadCredential= in the unit)")
 	}
-	clear, err := readFile(filepath.Join(dir, name), func(fs.FileInfo) error { return nil })
-	if err != nil && dir == r.fallback {
-		err = fmt.Errorf("credentials exist inside of the running service only, and only root can read %s: %w", dir, err)
-	}
-	return clear, err
+	return readFile(filepath.Join(dir, name), func(fs.FileInfo) error { return nil })
 }
 
 // readPrivate refuses a file that other users can read or write: a secret that everybody can read is none.

@@ -167,11 +167,16 @@ func TestCheckResolver(t *testing.T) {
 			t.Errorf("%s is made up", ref)
 		}
 	}
+	first := t.TempDir()
+	write(t, filepath.Join(first, "there"), "first", 0o600)
+	if v, err := secret.NewOutsideResolver(none, t.TempDir(), first, dir).Resolve("credential:there"); err != nil || v.Reveal() != "first" {
+		t.Errorf("got %v, %v", v.Reveal(), err)
+	}
 	outside := secret.NewOutsideResolver(none, dir)
 	if v, err := outside.Resolve("credential:there"); err != nil || v.Reveal() != "s" {
 		t.Errorf("got %v, %v", v.Reveal(), err)
 	}
-	if _, err := outside.Resolve("credential:a"); err == nil || !strings.Contains(err.Error(), "only root can read "+dir) {
+	if _, err := outside.Resolve("credential:a"); err == nil || !strings.Contains(err.Error(), "it is not in "+dir) {
 		t.Errorf("got %v", err)
 	}
 	inside := secret.NewCheckResolver(func(string) string { return dir }, "/none")

@@ -48,7 +48,7 @@ func paragraphs(block, separator string) string {
 		}
 		verbatim, begun = indented, true
 		if indented {
-			line = literal(strings.TrimSpace(line))
+			line = literal(strings.TrimPrefix(line, "    "))
 		}
 		b.WriteString(safe(line, indented) + "\n")
 	}
