@@ -5,6 +5,12 @@ import "testing"
 func TestAllowed(t *testing.T) {
 	t.Parallel()
 	owner := socketOwner{uid: 900, gid: 901}
+	nobody := socketOwner{uid: overflowID, gid: overflowID}
+	unknown := socketOwner{uid: overflowID, gid: overflowID, namespaced: true}
+	anybody := Peer{UID: overflowID, GID: overflowID, Groups: []uint32{overflowID}}
+	if !anybody.allowed(nobody) || anybody.allowed(unknown) {
+		t.Error("the overflow user is somebody on the host, and nobody in particular in a user namespace")
+	}
 	for name, c := range map[string]struct {
 		peer Peer
 		want bool

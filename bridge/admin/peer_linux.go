@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -28,8 +29,19 @@ type Peer struct {
 	refused  error    // why it may not do anything
 }
 
-// socketOwner is the group that may use the socket.
-type socketOwner struct{ uid, gid uint32 }
+// overflowID is what every user and group looks like that this process's user namespace doesn't know (kernel.overflowuid
+// and overflowgid, whose defaults nobody changes).
+const overflowID = 65534
+
+// socketOwner is who may use the socket beside root: the service's user and the socket's group.
+type socketOwner struct {
+	uid, gid   uint32
+	namespaced bool // in a user namespace of its own, where overflowID is anybody and so nobody
+}
+
+func (o socketOwner) owns(own, id uint32) bool {
+	return own == id && (id != overflowID || !o.namespaced)
+}
 
 type peerKey struct{}
 
@@ -55,7 +67,7 @@ func ownerOf(l net.Listener) (socketOwner, error) {
 	if !ok {
 		return socketOwner{}, errors.New("control socket: its owner can't be read")
 	}
-	return socketOwner{uid: uint32(os.Getuid()), gid: st.Gid}, nil //nolint:gosec // a uid is never negative
+	return socketOwner{uid: uint32(os.Getuid()), gid: st.Gid, namespaced: namespaced()}, nil //nolint:gosec // a uid is never negative
 }
 
 // identify asks the kernel who c is and judges whether that one may use the socket: root, the service's own user, or
@@ -72,7 +84,17 @@ func identify(c net.Conn, owner socketOwner) Peer {
 }
 
 func (p Peer) allowed(owner socketOwner) bool {
-	return p.UID == 0 || p.UID == owner.uid || p.GID == owner.gid || slices.Contains(p.Groups, owner.gid)
+	member := func(gid uint32) bool { return owner.owns(owner.gid, gid) }
+	return p.UID == 0 || owner.owns(owner.uid, p.UID) || member(p.GID) || slices.ContainsFunc(p.Groups, member)
+}
+
+// namespaced reports whether this process sees other user IDs than the host (user_namespaces(7)). When that can't be
+// read it is taken to be so, which only makes overflowID mean nobody.
+func namespaced() bool {
+	users, errUsers := os.ReadFile("/proc/self/uid_map")
+	groups, errGroups := os.ReadFile("/proc/self/gid_map")
+	whole := func(m []byte) bool { return strings.Join(strings.Fields(string(m)), " ") == "0 0 4294967295" }
+	return errUsers != nil || errGroups != nil || !whole(users) || !whole(groups)
 }
 
 func peerCredentials(c net.Conn) (Peer, error) {

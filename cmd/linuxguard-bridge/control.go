@@ -37,7 +37,18 @@ func (f *controlFlags) client() *admin.Client {
 	if socket == "" {
 		socket = config.ControlSocket(f.globals.ConfigPath, f.globals.Getenv)
 	}
-	return admin.NewClient(socket, logging.Clean(f.globals.Getenv("SUDO_USER")))
+	return admin.NewClient(socket, logging.Clean(f.globals.caller()))
+}
+
+// caller is who calls by the environment's word: behind sudo and with PrivateUsers=yes in the unit the kernel's word
+// alone would not name a person.
+func (g *globals) caller() string {
+	for _, name := range []string{"SUDO_USER", "LOGNAME", "USER"} {
+		if user := g.Getenv(name); user != "" {
+			return user
+		}
+	}
+	return ""
 }
 
 // explained gives a refused request its exit code: what the caller got wrong is 2, all else 1.
