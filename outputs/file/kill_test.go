@@ -58,7 +58,7 @@ func TestKilled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "signals.ndjson")
 	next, acknowledged := uint64(1), map[uint64]bool{}
 	for range rounds {
-		for _, first := range killedAfter(t, path, next, time.Duration(rand.Int64N(int64(50*time.Millisecond)))) { //nolint:gosec // a test's moment
+		for _, first := range killedAfter(t, path, next, time.Duration(rand.Int64N(int64(50*time.Millisecond)))) {
 			for seq := first; seq < first+10; seq++ {
 				acknowledged[seq] = true
 			}

@@ -14,7 +14,7 @@ func TestFieldReference(t *testing.T) {
 	t.Parallel()
 	want := fieldReference()
 	if *update {
-		if err := os.WriteFile("FIELDS.md", []byte(want), 0o644); err != nil { //nolint:gosec // documentation
+		if err := os.WriteFile("FIELDS.md", []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
