@@ -3,16 +3,13 @@ package file
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,137 +18,6 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/outputs/mapping"
 	"github.com/linuxguard/linuxguard-bridge/outputs/outputtest"
 )
-
-// faulty is a real file whose calls fail as a test wants.
-type faulty struct {
-	*os.File
-	faults *faults
-}
-
-type faults struct {
-	mu       sync.Mutex
-	room     int  // bytes that fit before ENOSPC; negative: any number
-	once     bool // there is room again after one ENOSPC
-	sync     error
-	truncate error
-	block    chan struct{} // a write waits for it to be closed
-
-	opens, syncs atomic.Int32
-}
-
-func (f *faults) open(path string, mode fs.FileMode) (handle, error) {
-	f.opens.Add(1)
-	h, err := openFile(path, mode)
-	if err != nil {
-		return nil, err
-	}
-	return &faulty{h.(*os.File), f}, nil
-}
-
-func (f *faulty) Write(p []byte) (int, error) {
-	f.faults.mu.Lock()
-	block, room := f.faults.block, f.faults.room
-	if f.faults.once {
-		f.faults.room = -1
-	}
-	f.faults.mu.Unlock()
-	if block != nil {
-		<-block
-	}
-	if room >= 0 && len(p) > room {
-		n, err := f.File.Write(p[:room])
-		return n, errors.Join(err, &fs.PathError{Op: "write", Path: f.Name(), Err: syscall.ENOSPC})
-	}
-	return f.File.Write(p)
-}
-
-func (f *faulty) Sync() error {
-	f.faults.syncs.Add(1)
-	f.faults.mu.Lock()
-	defer f.faults.mu.Unlock()
-	if f.faults.sync != nil {
-		return f.faults.sync
-	}
-	return f.File.Sync()
-}
-
-func (f *faulty) Truncate(size int64) error {
-	f.faults.mu.Lock()
-	defer f.faults.mu.Unlock()
-	if f.faults.truncate != nil {
-		return f.faults.truncate
-	}
-	return f.File.Truncate(size)
-}
-
-func (f *faults) set(change func(*faults)) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	change(f)
-}
-
-// trial makes an output on a faulty file.
-func trial(t *testing.T) (*output, *faults, string) {
-	t.Helper()
-	f := &faults{room: -1}
-	path := filepath.Join(t.TempDir(), "logs", "signals.ndjson")
-	o := newWith(settings{Path: path, mode: 0o640}, mapping.NewJSON().Append, f.open)
-	t.Cleanup(func() {
-		if err := o.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return o, f, path
-}
-
-// send sends n records from seq and returns what became of them.
-func send(t *testing.T, o *output, seq uint64, n int) error {
-	t.Helper()
-	done := make(chan error, 1)
-	o.Send(context.Background(), outputtest.Records(t, seq, n), func(err error) { done <- err })
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(outputtest.Patience()):
-		t.Fatal("done was not called")
-		return nil
-	}
-}
-
-func mustSend(t *testing.T, o *output, seq uint64, n int) {
-	t.Helper()
-	if err := send(t, o, seq, n); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// lines returns the bridge_seq of every whole line, 0 for one that is none of ours, and checks that the last one ends.
-func lines(t *testing.T, path string) []uint64 {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(data) > 0 && data[len(data)-1] != '\n' {
-		t.Errorf("%s ends in the middle of a line: %q", path, data[max(0, len(data)-80):])
-	}
-	var seqs []uint64
-	for line := range bytes.Lines(data) {
-		var rec struct {
-			Seq uint64 `json:"bridge_seq"`
-		}
-		_ = json.Unmarshal(line, &rec)
-		seqs = append(seqs, rec.Seq)
-	}
-	return seqs
-}
-
-func wantLines(t *testing.T, path string, want ...uint64) {
-	t.Helper()
-	if got := lines(t, path); !slices.Equal(got, want) {
-		t.Errorf("%s holds %v, want %v", path, got, want)
-	}
-}
 
 func TestNoSpace(t *testing.T) {
 	t.Parallel()
@@ -353,76 +219,5 @@ func TestStandardOutput(t *testing.T) {
 	got := strings.Split(out.String(), "\n")
 	if len(got) != 4 || !strings.Contains(got[0], `"bridge_seq":1`) || got[1] != `{"ten` || !strings.Contains(got[2], `"bridge_seq":2`) || got[3] != "" {
 		t.Errorf("got %q", got)
-	}
-}
-
-func TestClassify(t *testing.T) {
-	t.Parallel()
-	a := &appender{path: "/x"}
-	for err, held := range map[error]bool{
-		syscall.EACCES: true, syscall.EROFS: true, syscall.ENOTDIR: true, errNotRegular: true,
-		syscall.ENOSPC: false, syscall.EIO: false, syscall.EDQUOT: false, fs.ErrNotExist: false,
-	} {
-		var hold *outputs.HoldError
-		if got := a.classify(fmt.Errorf("open: %w", err)); errors.As(got, &hold) != held || !errors.Is(got, err) {
-			t.Errorf("%v: %#v", err, got)
-		}
-	}
-}
-
-func TestModeAndFolder(t *testing.T) {
-	t.Parallel()
-	for table, want := range map[string]fs.FileMode{`mode = "0600"`: 0o600, ``: 0o640, `mode = "0664"`: 0o664} {
-		path := filepath.Join(t.TempDir(), "a", "b", "c.ndjson")
-		env, _ := outputtest.Env(t, nil)
-		out, _, err := outputtest.Build(Kind(), env, fmt.Sprintf("path = %q\n%s", path, table))
-		if err != nil {
-			t.Fatal(err)
-		}
-		mustSend(t, out.(*output), 1, 1)
-		if err := out.Close(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-		info, err := os.Stat(path)
-		if err != nil || info.Mode().Perm() != want {
-			t.Errorf("%s: %v %v", table, info.Mode(), err)
-		}
-		if info, err := os.Stat(filepath.Dir(path)); err != nil || info.Mode().Perm()&0o027 != 0 {
-			t.Errorf("folder %v %v", info.Mode(), err)
-		}
-	}
-}
-
-func TestSettings(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	fifo := filepath.Join(dir, "fifo")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for table, key := range map[string]string{
-		``: "path", `path = "signals.ndjson"`: "path", fmt.Sprintf(`path = %q`, dir): "path", fmt.Sprintf(`path = %q`, fifo): "path",
-		`path = "-"` + "\nformat = \"xml\"": "format", `path = "-"` + "\nmode = \"rw\"": "mode", `path = "-"` + "\nmode = \"0755\"": "mode",
-		`path = "-"` + "\nformat = \"rfc5424\"\nfacility = \"security\"":        "facility",
-		`path = "-"` + "\nformat = \"hec\"\nsourcetype = \"linuxguard:bridge\"": "sourcetype",
-	} {
-		env, _ := outputtest.Env(t, nil)
-		_, _, err := outputtest.Build(Kind(), env, table)
-		var keyed *outputs.KeyError
-		if !errors.As(err, &keyed) || keyed.Key != key {
-			t.Errorf("%q: %v, want an error of %s", table, err, key)
-		}
-	}
-	for _, format := range []string{"json", "rfc5424", "hec"} {
-		env, _ := outputtest.Env(t, nil)
-		out, _, err := outputtest.Build(Kind(), env, fmt.Sprintf("path = \"-\"\nformat = %q", format))
-		if err != nil {
-			t.Fatal(err)
-		}
-		line, err := out.(outputs.Renderer).Render(outputtest.Records(t, 5, 1)[0])
-		prefix := map[string]string{"json": `{"tenant_id"`, "rfc5424": "<11>1 ", "hec": `{"time":`}[format]
-		if err != nil || !strings.HasPrefix(string(line), prefix) {
-			t.Errorf("%s: %s, %v", format, line, err)
-		}
 	}
 }
