@@ -60,7 +60,8 @@ type acmeManager struct {
 	now     func() time.Time
 	manager *autocert.Manager
 	config  atomic.Pointer[tls.Config]
-	http    *http.Server // for HTTP-01, nil without
+	http    *http.Server       // for HTTP-01, nil without
+	hangUp  context.CancelFunc // ends every connection to the ACME server: autocert's calls take no context
 
 	mu       sync.Mutex
 	ends     map[string]time.Time // by domain
@@ -73,12 +74,14 @@ func newACME(o *ACME, server *ServerOptions) (*acmeManager, error) {
 	if err := os.MkdirAll(cache, 0o700); err != nil {
 		return nil, fmt.Errorf("server.acme: %w", err)
 	}
-	client, err := o.client()
+	running, hangUp := context.WithCancel(context.Background())
+	client, err := o.client(running)
 	if err != nil {
+		hangUp()
 		return nil, fmt.Errorf("server.acme: %w", err)
 	}
 	a := &acmeManager{
-		opts: o, log: server.Log, now: server.Now,
+		hangUp: hangUp, opts: o, log: server.Log, now: server.Now,
 		ends: map[string]time.Time{}, failed: map[string]string{}, warnedAt: map[string]time.Time{},
 	}
 	a.manager = &autocert.Manager{
@@ -87,7 +90,7 @@ func newACME(o *ACME, server *ServerOptions) (*acmeManager, error) {
 	}
 	if o.HTTPListen != "" || o.HTTPListener != nil {
 		a.http = &http.Server{
-			Handler:           a.manager.HTTPHandler(http.NotFoundHandler()),
+			Handler:           withoutPort(a.manager.HTTPHandler(http.NotFoundHandler())),
 			ReadHeaderTimeout: server.HeaderTimeout, ReadTimeout: server.HeaderTimeout, WriteTimeout: server.HeaderTimeout,
 			MaxHeaderBytes: server.MaxHeaderBytes,
 			ErrorLog:       slog.NewLogLogger(server.Log.Handler(), slog.LevelDebug),
@@ -97,13 +100,34 @@ func newACME(o *ACME, server *ServerOptions) (*acmeManager, error) {
 	return a, nil
 }
 
-// client returns the ACME client, which trusts the private roots alone when there are some.
-func (a *ACME) client() (*acme.Client, error) {
+// withoutPort takes the port off the request's host: autocert compares it with the domains, and a validation that does
+// not go to port 80 (a private ACME server's, or through a forwarded port) names one.
+func withoutPort(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if host, _, err := net.SplitHostPort(r.Host); err == nil {
+			r.Host = host
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// client returns the ACME client, which trusts the private roots alone when there are some. Its connections end with
+// running.
+func (a *ACME) client(running context.Context) (*acme.Client, error) {
 	directory := a.DirectoryURL
 	if directory == "" {
 		directory = acme.LetsEncryptURL
 	}
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: acmeCallTimeout, IdleConnTimeout: time.Minute}
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: acmeCallTimeout, IdleConnTimeout: time.Minute,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := (&net.Dialer{Timeout: acmeCallTimeout}).DialContext(ctx, network, address)
+			if err == nil {
+				context.AfterFunc(running, func() { _ = conn.Close() })
+			}
+			return conn, err
+		},
+	}
 	if a.CAFile != "" {
 		pem, err := os.ReadFile(a.CAFile)
 		if err != nil {
@@ -176,6 +200,7 @@ func (a *acmeManager) start(ctx context.Context, running *sync.WaitGroup) error 
 }
 
 func (a *acmeManager) stop() {
+	a.hangUp()
 	if a.http != nil {
 		_ = a.http.Close()
 	}

@@ -29,8 +29,14 @@ type conns struct {
 
 	mu      sync.Mutex
 	open    map[*conn]struct{}
-	byGroup map[netip.Addr]int
+	byGroup map[netip.Addr]*group
 	warned  time.Time
+}
+
+// group is the open connections of one address (IPv6 /64).
+type group struct {
+	addr netip.Addr
+	open int
 }
 
 // conn is one connection, below TLS.
@@ -38,7 +44,7 @@ type conn struct {
 	net.Conn
 	set     *conns
 	peer    client
-	group   netip.Addr
+	group   *group       // set while it is in conns
 	working atomic.Int32 // requests whose body has been read and that are not answered yet
 	since   atomic.Int64 // Unix nanoseconds, when it last began to wait for the client
 	bodies  budget
@@ -47,13 +53,13 @@ type conn struct {
 }
 
 func newConns(now func() time.Time, log *slog.Logger) *conns {
-	return &conns{now: now, log: log, open: map[*conn]struct{}{}, byGroup: map[netip.Addr]int{}}
+	return &conns{now: now, log: log, open: map[*conn]struct{}{}, byGroup: map[netip.Addr]*group{}}
 }
 
 // add takes c in, or returns nil after closing it.
 func (s *conns) add(c net.Conn) *conn {
 	peer := parsePeer(c.RemoteAddr().String())
-	fresh := &conn{Conn: c, set: s, peer: peer, group: peer.group()}
+	fresh := &conn{Conn: c, set: s, peer: peer}
 	if peers := s.peers.Load(); peers != nil && !peer.addr.IsLoopback() && !contains(*peers, peer.addr) {
 		s.foreign.Add(1)
 		_ = c.Close()
@@ -76,11 +82,11 @@ func (s *conns) add(c net.Conn) *conn {
 func (s *conns) enter(fresh *conn, now time.Time) (victim *conn, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.byGroup[fresh.group]++
+	fresh.group = s.join(fresh.peer.group())
 	if int64(len(s.open)) >= s.limit.Load() {
 		s.warn(now)
-		if victim = s.victim(s.byGroup[fresh.group]); victim == nil {
-			s.forget(fresh.group)
+		if victim = s.victim(fresh.group.open); victim == nil {
+			s.leave(fresh.group)
 			s.refused.Add(1)
 			return nil, false
 		}
@@ -97,12 +103,11 @@ func (s *conns) victim(atLeast int) *conn {
 	var found *conn
 	most, oldest := 0, int64(0)
 	for c := range s.open {
-		n := s.byGroup[c.group]
-		if n < atLeast || n < most || c.working.Load() > 0 {
+		if c.group.open < max(atLeast, most) || c.working.Load() > 0 {
 			continue
 		}
-		if since := c.since.Load(); n > most || since < oldest {
-			found, most, oldest = c, n, since
+		if since := c.since.Load(); c.group.open > most || since < oldest {
+			found, most, oldest = c, c.group.open, since
 		}
 	}
 	return found
@@ -112,13 +117,23 @@ func (s *conns) victim(atLeast int) *conn {
 func (s *conns) remove(c *conn) {
 	if _, ok := s.open[c]; ok {
 		delete(s.open, c)
-		s.forget(c.group)
+		s.leave(c.group)
 	}
 }
 
-func (s *conns) forget(group netip.Addr) {
-	if s.byGroup[group]--; s.byGroup[group] <= 0 {
-		delete(s.byGroup, group)
+func (s *conns) join(addr netip.Addr) *group {
+	g := s.byGroup[addr]
+	if g == nil {
+		g = &group{addr: addr}
+		s.byGroup[addr] = g
+	}
+	g.open++
+	return g
+}
+
+func (s *conns) leave(g *group) {
+	if g.open--; g.open <= 0 {
+		delete(s.byGroup, g.addr)
 	}
 }
 

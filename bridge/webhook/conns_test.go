@@ -154,3 +154,15 @@ func TestConnectionLimit(t *testing.T) {
 	}
 	mustContain(t, rig.log.String(), "max_connections is reached")
 }
+
+// BenchmarkEviction is the price of one newcomer at the limit, with every connection of another address.
+func BenchmarkEviction(b *testing.B) {
+	set := newConns(time.Now, slog.New(slog.DiscardHandler))
+	set.limit.Store(DefaultMaxConnections)
+	for i := range DefaultMaxConnections {
+		set.add(&fakeConn{from: fmt.Sprintf("10.0.%d.%d:1", i/256, i%256)})
+	}
+	for i := 0; b.Loop(); i++ {
+		set.add(&fakeConn{from: fmt.Sprintf("10.%d.%d.%d:1", 1+i>>16&0x7f, i>>8&0xff, i&0xff)})
+	}
+}

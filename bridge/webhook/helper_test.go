@@ -278,7 +278,12 @@ func newRig(t testing.TB, change func(*Options, *ServerOptions)) *rig {
 	if err := r.server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(r.stop)
+	t.Cleanup(func() {
+		r.stop()
+		if t.Failed() {
+			t.Logf("the log begins:\n%.3000s", r.log)
+		}
+	})
 	return r
 }
 
