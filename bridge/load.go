@@ -31,16 +31,16 @@ type Loader struct {
 // Where root finds credentials outside of the service: systemd shows those of a running one (systemd.exec(5)), and the
 // packaged unit loads them from the other.
 const (
-	runningCredentials = "/run/credentials/linuxguard-bridge.service"
-	storedCredentials  = "/etc/linuxguard-bridge/credentials"
+	whileRunning = "/run/credentials/linuxguard-bridge.service"
+	loadedFrom   = "/etc/linuxguard-bridge/credentials"
 )
 
 func (l *Loader) resolver() *secret.Resolver {
 	switch {
 	case l.Pretend:
-		return secret.NewCheckResolver(l.Getenv, runningCredentials, storedCredentials)
+		return secret.NewCheckResolver(l.Getenv, whileRunning, loadedFrom)
 	case l.Outside:
-		return secret.NewOutsideResolver(l.Getenv, runningCredentials, storedCredentials)
+		return secret.NewOutsideResolver(l.Getenv, whileRunning, loadedFrom)
 	default:
 		return secret.NewResolver(l.Getenv)
 	}
