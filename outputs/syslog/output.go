@@ -141,9 +141,11 @@ func (o *Output) bury() error {
 	proven, err := o.link.outcome()
 	idle := o.link.state() == outputs.StateIdle
 	o.link = nil
+	o.setLive(nil)
 	if idle { // receivers close idle connections all the time
 		o.log.Debug("the peer closed the idle connection", "address", o.addresses[o.first].String())
 		o.first = 0
+		o.setState(outputs.StateIdle, "")
 		return err
 	}
 	o.counts.connectionLost.Inc()

@@ -134,18 +134,12 @@ func (r *relp) transmit(f *relpFlight, first, n int) int {
 		r.message, _ = r.encoder.Append(r.message[:0], &f.batch[first+i])
 		r.frames = appendRELP(r.frames, txnr+uint32(i), "syslog", r.message)
 	}
-	if err := r.write(r.frames); err != nil {
+	if err := r.meter.writeBatch(r.conn, r.frames); err != nil {
 		r.fail(err)
 		return 0
 	}
 	r.counts.wrote(n, len(r.frames))
 	return n
-}
-
-func (r *relp) write(frames []byte) error {
-	r.meter.hold()
-	_, err := r.conn.Write(frames)
-	return errors.Join(err, r.meter.release())
 }
 
 // reserve waits for room in the window and gives the next transactions to up to n records of f. It waits for a
@@ -223,7 +217,7 @@ func (r *relp) sayClose() error {
 	_ = r.conn.SetReadDeadline(time.Now().Add(goodbyeTimeout))
 	r.mu.Unlock()
 	_ = r.conn.SetWriteDeadline(time.Now().Add(goodbyeTimeout))
-	return r.write(appendRELP(r.frames[:0], r.goodbye, "close", nil))
+	return r.meter.writeBatch(r.conn, appendRELP(r.frames[:0], r.goodbye, "close", nil))
 }
 
 // drain implements link.

@@ -72,7 +72,8 @@ func (s *stream) send(ctx context.Context, batch []outputs.Record, buf *[]byte, 
 	if !s.launch(ctx, len(batch), done) {
 		return false
 	}
-	if err := s.write(*buf); err != nil {
+	wakeUp(s.wake) // a write that blocks must be timed, too
+	if err := s.meter.writeBatch(s.conn, *buf); err != nil {
 		s.fail(err)
 		return true
 	}
@@ -97,12 +98,6 @@ func (s *stream) launch(ctx context.Context, n int, done func(error)) bool {
 	s.flights.push(flight{end: unwritten, n: n, done: done, stop: stop})
 	s.records += n
 	return true
-}
-
-func (s *stream) write(buf []byte) error {
-	s.meter.hold()
-	_, err := s.conn.Write(buf)
-	return errors.Join(err, s.meter.release())
 }
 
 // read waits for the peer's end. A syslog receiver never sends data (RFC 6587 has no answers); TLS tickets and alerts

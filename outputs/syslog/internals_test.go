@@ -1,0 +1,125 @@
+package syslog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
+)
+
+// The kernel itself must leave a peer that is silent, also when this process is stuck.
+func TestSocketOptions(t *testing.T) {
+	t.Parallel()
+	p := listen(t, "tcp", func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+	o := start(t, fmt.Sprintf("addresses = [\"tcp://%s\"]\nack_timeout = \"7s\"\nkeepalive = \"12s\"", p.Addr()))
+	mustDeliver(t, o, records(1, 1))
+	err := o.link.(*stream).meter.raw.Control(func(fd uintptr) {
+		for _, c := range []struct{ name, level, option, want int }{
+			{0, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 7000}, {1, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+			{2, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 12}, {3, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 4}, {4, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
+			{5, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+		} {
+			if got, err := unix.GetsockoptInt(int(fd), c.level, c.option); err != nil || got != c.want {
+				t.Errorf("option %d is %d (%v), want %d", c.name, got, err, c.want)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A unix stream has no TCP_USER_TIMEOUT: ack_timeout alone ends a write that blocks.
+func TestUnixPeerThatNeverReads(t *testing.T) {
+	t.Parallel()
+	block := make(chan struct{})
+	p := listen(t, "unix", func(net.Conn) { <-block })
+	t.Cleanup(func() { close(block) })
+	o := start(t, fmt.Sprintf("addresses = [\"unix://%s\"]\nack_timeout = \"300ms\"", p.Addr()))
+	if err := deliver(t, o, records(1, 5000)); !errors.Is(err, errAckTimeout) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	p := listenRELP(t, func(s *relpSession, c relpCommand) {
+		if sequence(c.data) == 2 {
+			s.rsp(c.txnr, "500 no")
+			return
+		}
+		s.accept(c)
+	})
+	o := start(t, p.table())
+	registry := prometheus.NewPedanticRegistry()
+	if err := registry.Register(o); err != nil {
+		t.Fatal(err)
+	}
+	_ = deliver(t, o, records(1, 3))
+	p.stop()
+	eventually(t, "the end is seen", func() bool { return !o.link.usable() })
+	_ = deliver(t, o, records(4, 1))
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				if l.GetName() != "output" || l.GetValue() != "siem" {
+					labels = append(labels, l.GetValue())
+				}
+			}
+			if v := m.GetCounter().GetValue(); v != 0 && !strings.HasSuffix(f.GetName(), "_bytes_total") {
+				got = append(got, fmt.Sprint(strings.TrimPrefix(f.GetName(), "linuxguard_bridge_syslog_"), labels, " ", v))
+			}
+		}
+	}
+	slices.Sort(got)
+	want := []string{
+		"connects_total[failed] 1", "connects_total[ok] 1", "records_total[application-acknowledged] 2", "records_total[written] 5", "refusals_total[] 3",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("metrics\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestFIFO(t *testing.T) {
+	t.Parallel()
+	var q fifo[int]
+	next, want := 0, 0
+	for round := range 2000 {
+		for range round % 7 {
+			q.push(next)
+			next++
+		}
+		for range min(q.len(), round%5) {
+			if first := *q.at(0); q.pop() != first || first != want {
+				t.Fatalf("popped %d, want %d", first, want)
+			}
+			want++
+		}
+	}
+	if q.len() != next-want || *q.back() != next-1 || cap(q.items) > 8*q.len() {
+		t.Errorf("%d left of %d, room for %d", q.len(), next-want, cap(q.items))
+	}
+}
+
+// Names are looked up at every connect, and all their addresses are tried.
+func TestDialTakesTheTimeItIsGiven(t *testing.T) {
+	t.Parallel()
+	o := start(t, "addresses = [\"relp://127.0.0.1:1\", \"tcp://name.invalid\"]\nconnect_timeout = \"2s\"")
+	begin := time.Now()
+	if err := deliver(t, o, records(1, 1)); err == nil || !strings.Contains(err.Error(), "name.invalid") || time.Since(begin) > 10*time.Second {
+		t.Errorf("after %v: %v", time.Since(begin), err)
+	}
+}
