@@ -91,8 +91,11 @@ func TestReadmeConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(filepath.Join(dir, "tls"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for name, content := range map[string][]byte{
-		"cert.pem": pair.CertPEM, "key.pem": pair.KeyPEM, "webhook-secret": []byte("0123456789abcdef0123456789abcdef"),
+		"tls/cert.pem": pair.CertPEM, "tls/key.pem": pair.KeyPEM, "webhook-secret": []byte("0123456789abcdef0123456789abcdef"),
 		"splunk-token": []byte("00000000-0000-4000-8000-000000000000"), "config.toml": []byte(config),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
@@ -101,7 +104,7 @@ func TestReadmeConfiguration(t *testing.T) {
 	}
 	var stdout, stderr bytes.Buffer
 	g := &globals{Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Now: time.Now, Getenv: func(name string) string {
-		return map[string]string{"STATE_DIRECTORY": dir, "RUNTIME_DIRECTORY": dir}[name]
+		return map[string]string{"STATE_DIRECTORY": dir, "RUNTIME_DIRECTORY": dir, "CREDENTIALS_DIRECTORY": dir}[name]
 	}}
 	if code := execute(t.Context(), g, []string{"check", "--config", filepath.Join(dir, "config.toml")}); code != exitOK {
 		t.Errorf("check answers %d\n%s%s", code, &stdout, &stderr)
@@ -126,6 +129,24 @@ func TestReadmeCommands(t *testing.T) {
 			if c.Flags().Lookup(strings.TrimPrefix(name, "--")) == nil {
 				t.Errorf("README.md names %q: there is no flag %s", match[0], name)
 			}
+		}
+	}
+}
+
+// TestReadmeFiles looks every file up that README.md installs or links to.
+func TestReadmeFiles(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(readmePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`packaging/[a-z./-]*[a-z]|contrib/[a-z./-]*[a-z]|[A-Z]+\.md|LICENSE`).FindAllString(string(text), -1)
+	if len(found) < 5 {
+		t.Fatalf("README.md names %q only", found)
+	}
+	for _, name := range found {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(readmePath), name)); err != nil {
+			t.Errorf("README.md names %s: %v", name, err)
 		}
 	}
 }
