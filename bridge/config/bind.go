@@ -269,55 +269,6 @@ func (b *binder) mismatch(at keyPath, value any, dst reflect.Value) {
 	b.problem(at, "must be "+describeType(dst.Type(), isSize(at))+", not "+describe(value), "")
 }
 
-// describe names the type of a TOML value.
-func describe(value any) string {
-	switch value.(type) {
-	case string:
-		return "a string"
-	case bool:
-		return "true or false"
-	case int64:
-		return "a number"
-	case float64:
-		return "a number with a fraction"
-	case map[string]any:
-		return "a table"
-	case []map[string]any:
-		return "a list of tables"
-	case []any:
-		return "a list"
-	default:
-		return "a date or time"
-	}
-}
-
-// describeType names what a field takes.
-func describeType(t reflect.Type, size bool) string {
-	switch {
-	case t == reflect.TypeFor[time.Duration]():
-		return `a duration in quotes such as "30s", "5m" or "72h"`
-	case size:
-		return `a size such as "64KiB", or a whole number of bytes`
-	}
-	switch t.Kind() {
-	case reflect.String:
-		return "a string"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Slice:
-		if t.Elem().Kind() == reflect.String {
-			return "a list of strings"
-		}
-		return "a list"
-	case reflect.Struct, reflect.Map:
-		return "a table"
-	case reflect.Float32, reflect.Float64:
-		return "a number"
-	default:
-		return "a whole number"
-	}
-}
-
 // sortedKeys makes the order of a table's problems the same every time.
 func sortedKeys[V any](table map[string]V) []string {
 	keys := make([]string, 0, len(table))
