@@ -14,7 +14,7 @@ import (
 func Kind() outputs.Kind { return outputs.Kind{Name: "file", New: newOutput} }
 
 func newOutput(env outputs.Env, decode func(any) error) (outputs.Output, []outputs.Warning, error) {
-	s := settings{Format: formatJSON, Mode: "0640", EnterpriseID: 32473}
+	s := settings{Format: formatJSON, Mode: "0640"}
 	if err := decode(&s); err != nil {
 		return nil, nil, err
 	}

@@ -30,9 +30,9 @@ type settings struct {
 	Mode   string `toml:"mode"`   // of a file that is created, octal; default 0640
 
 	// For rfc5424.
-	Facility     string `toml:"facility"`
+	Facility     word   `toml:"facility"`
 	AppName      string `toml:"app_name"`
-	EnterpriseID int64  `toml:"enterprise_id"`
+	EnterpriseID word   `toml:"enterprise_id"`
 
 	// For hec.
 	Source     string `toml:"source"`
@@ -40,6 +40,22 @@ type settings struct {
 	Index      string `toml:"index"`
 
 	mode fs.FileMode
+}
+
+// word is a TOML string or integer.
+type word string
+
+// UnmarshalTOML implements toml.Unmarshaler.
+func (w *word) UnmarshalTOML(value any) error {
+	switch v := value.(type) {
+	case string:
+		*w = word(v)
+	case int64:
+		*w = word(strconv.FormatInt(v, 10))
+	default:
+		return fmt.Errorf("%v is neither text nor a whole number", value)
+	}
+	return nil
 }
 
 // encoder appends one record without a line feed.
@@ -68,7 +84,7 @@ func (s *settings) encoder(version string) (encoder, error) {
 		return hec.Append, nil
 	case formatRFC5424:
 		syslog, err := mapping.NewSyslog(mapping.SyslogOptions{
-			Facility: s.Facility, AppName: s.AppName, EnterpriseID: strconv.FormatInt(s.EnterpriseID, 10), Version: version,
+			Facility: string(s.Facility), AppName: s.AppName, EnterpriseID: string(s.EnterpriseID), Version: version,
 			MaxMessageBytes: math.MaxInt32, // a file takes lines of any length: nothing is cut
 		})
 		if err != nil {

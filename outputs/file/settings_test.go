@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/linuxguard/linuxguard-bridge/outputs"
+	"github.com/linuxguard/linuxguard-bridge/outputs/mapping"
 	"github.com/linuxguard/linuxguard-bridge/outputs/outputtest"
 )
 
@@ -83,5 +85,44 @@ func TestSettings(t *testing.T) {
 		if err != nil || !strings.HasPrefix(string(line), prefix) {
 			t.Errorf("%s: %s, %v", format, line, err)
 		}
+	}
+}
+
+func TestSyslogKeys(t *testing.T) {
+	t.Parallel()
+	for table, want := range map[string]string{
+		`facility = 16` + "\nenterprise_id = 99999\napp_name = \"guard\"": "<131>1 2026-03-02T14:32:01Z web-01 guard - sudo_command_executed [linuxguard@99999 ",
+		`facility = "local7"` + "\nenterprise_id = \"1.2\"":               "<187>1 2026-03-02T14:32:01Z web-01 linuxguard - sudo_command_executed [linuxguard@1.2 ",
+	} {
+		env, _ := outputtest.Env(t, nil)
+		out, _, err := outputtest.Build(Kind(), env, "path = \"-\"\nformat = \"rfc5424\"\n"+table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, err := out.(outputs.Renderer).Render(outputtest.Records(t, 5, 1)[0])
+		if err != nil || !strings.HasPrefix(string(line), want) {
+			t.Errorf("%s: %s, %v", table, line, err)
+		}
+	}
+}
+
+func BenchmarkSend(b *testing.B) {
+	o := newWith(settings{Path: filepath.Join(b.TempDir(), "signals.ndjson"), mode: 0o640}, mapping.NewJSON().Append, openFile)
+	batch := outputtest.Records(b, 1, 500)
+	b.ReportAllocs()
+	var all sync.WaitGroup
+	for b.Loop() {
+		all.Add(1)
+		o.Send(context.Background(), batch, func(err error) {
+			if err != nil {
+				b.Error(err)
+			}
+			all.Done()
+		})
+	}
+	all.Wait()
+	b.ReportMetric(float64(b.N*len(batch))/b.Elapsed().Seconds(), "records/s")
+	if err := o.Close(context.Background()); err != nil {
+		b.Fatal(err)
 	}
 }

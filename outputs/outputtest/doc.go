@@ -11,6 +11,6 @@
 //		})
 //	}
 //
-// Each sentence of the Output interface's comment is one subtest. What a Harness leaves nil is not tried, and a subtest
-// for which nothing is left says so in its name's absence, not by skipping.
+// Each sentence of the Output interface's comment is one subtest. What a Harness leaves nil is not tried; a subtest for
+// which nothing is left is reported as skipped, with what the harness lacks.
 package outputtest
