@@ -57,6 +57,15 @@ $(GOLANGCI_LINT):
 fuzz: ## every fuzz target for FUZZTIME each (15s)
 	FUZZTIME=$(FUZZTIME) .ci/fuzz
 
+.PHONY: bench
+bench: build ## the built binary against its floors (report in .cache/bench), then every Go benchmark; on a quiet machine
+	$(GO) run ./contrib/bench $(BENCHFLAGS)
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: package
+package: ## .deb and .rpm for amd64 and arm64 into dist
+	packaging/build
+
 .PHONY: clean
 clean: ## remove bin, dist and the cache of tools and counterparts
 	rm -rf bin dist .cache
