@@ -148,7 +148,7 @@ func TestKilledUnderLoad(t *testing.T) {
 				name  string
 				pace  int // records/s; 0: as many as go
 				grace string
-			}{{"paced", 5000, "50ms"}, {"paced without grace", 5000, "0s"}, {"saturated", 0, "50ms"}, {"saturated without grace", 0, "0s"}} {
+			}{{"paced", 5000, "100ms"}, {"paced without grace", 5000, "0s"}, {"saturated", 0, "100ms"}, {"saturated without grace", 0, "0s"}} {
 				t.Run(c.name+"/"+input+"/"+load.name, func(t *testing.T) {
 					if load.pace > 0 && os.Getenv("LINUXGUARD_LONG") == "" { // these mostly wait
 						t.Parallel()

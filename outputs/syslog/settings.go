@@ -47,7 +47,7 @@ type Settings struct {
 	AckTimeout time.Duration `toml:"ack_timeout"`
 	// ResetGrace is how long a record on tcp, tls or a unix stream must have been acknowledged, with the connection not
 	// reset meanwhile, before it counts as delivered. A receiver that dies resets its connections at once, so that what
-	// its process had not read is sent again, if it reads within that time. Default 50ms.
+	// its process had not read is sent again, if it reads within that time. Default 100ms.
 	ResetGrace *time.Duration `toml:"reset_grace"`
 	// MaxConnectionAge is when a connection is replaced in good order, so that a load balancer, a changed DNS record
 	// and a preferred address that is back get their chance. Default 1h; "0s" keeps it for ever.
@@ -71,7 +71,7 @@ const (
 	defaultAckTimeout   = 30 * time.Second
 	defaultRELPTimeout  = 90 * time.Second
 	defaultAge          = time.Hour
-	defaultGrace        = 50 * time.Millisecond
+	defaultGrace        = 100 * time.Millisecond
 	maxWindow           = 1 << 16
 	maxFlight           = 1 << 20
 )
