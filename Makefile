@@ -35,7 +35,7 @@ test: counterparts ## all tests with the race detector, real rsyslog, syslog-ng 
 	$(GO) test -race -timeout 14m ./...
 
 .PHONY: test-long
-test-long: counterparts ## the long forms: 500 kills, soak, long fuzzing; before a release
+test-long: counterparts ## the long forms (500 kills, more rounds, long fuzzing); before a release
 	@.ci/need-cc
 	LINUXGUARD_LONG=1 $(GO) test -race -count=1 -timeout 6h ./...
 	FUZZTIME=5m .ci/fuzz
