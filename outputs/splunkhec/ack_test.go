@@ -248,22 +248,19 @@ func TestChannelSurvivesReconnect(t *testing.T) {
 	})
 }
 
-// balancer sends requests to two nodes: with a cookie to the node that it names, without one in turn.
+// balancer sends requests to two nodes: what has a cookie to the node that it names, else events to one and polls to
+// the other.
 type balancer struct {
 	nodes  [2]http.Handler
 	sticky atomic.Bool
-	split  atomic.Bool // polls go to the node that did not take the events
-	n      atomic.Int64
 }
 
 func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	node := int(b.n.Add(1) % 2)
-	switch c, err := r.Cookie("node"); {
-	case b.split.Load() && strings.HasSuffix(r.URL.Path, "/ack"):
+	node := 0
+	if strings.HasSuffix(r.URL.Path, "/ack") {
 		node = 1
-	case b.split.Load():
-		node = 0
-	case b.sticky.Load() && err == nil:
+	}
+	if c, err := r.Cookie("node"); err == nil && b.sticky.Load() {
 		node = int(c.Value[0] - '0')
 	}
 	if b.sticky.Load() {
@@ -299,7 +296,6 @@ func TestSplitBalancer(t *testing.T) {
 		a := &hectest.Splunk{Token: testToken, Ack: true}
 		b := &hectest.Splunk{Token: testToken, Ack: true}
 		lb := &balancer{nodes: [2]http.Handler{a, b}}
-		lb.split.Store(true)
 		w.add("lb:443", lb)
 		out, _ := w.output(ackOn+`ack_timeout = "1m"`, "http://lb:443")
 		defer closeOutput(t, out)
@@ -310,7 +306,6 @@ func TestSplitBalancer(t *testing.T) {
 			}
 		}
 		checkAll(t, a.Sequences(), 10, tries)
-		lb.split.Store(false)
 		lb.sticky.Store(true)
 		if err := send(t, out, outputtest.Records(t, 1, 10)); err != nil {
 			t.Error(err)

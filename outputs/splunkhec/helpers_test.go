@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // quiet swallows what net/http says about aborted handlers.
@@ -33,6 +34,7 @@ func answerRaw(text string) func(net.Conn) {
 		_, _ = c.Read(make([]byte, 64<<10))
 		go func() { _, _ = io.Copy(io.Discard, c) }()
 		_, _ = io.WriteString(c, text)
+		time.Sleep(time.Second) // on fake time: until the client has read it
 		_ = c.Close()
 	}
 }

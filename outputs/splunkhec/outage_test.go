@@ -119,6 +119,7 @@ func TestBadPeers(t *testing.T) {
 			readRequest(c)
 			go drain(c)
 			_, _ = io.WriteString(c, "220 mail.example.com ESMTP "+testToken+"\r\n")
+			time.Sleep(time.Second)
 			_ = c.Close()
 		},
 		"endless answer": func(c net.Conn) {

@@ -1,11 +1,15 @@
 package splunkhec
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/outputtest"
@@ -212,4 +216,37 @@ func TestWrongDefaultIndex(t *testing.T) {
 			t.Errorf("after the index is allowed: %v", err)
 		}
 	})
+}
+
+// TestOnePartFails: a batch of several requests of which one fails is over at once, once, with what was refused so far;
+// it waits for no acknowledgement of the others.
+func TestOnePartFails(t *testing.T) {
+	t.Parallel()
+	for _, ack := range []bool{false, true} {
+		inWorld(t, func(t *testing.T, w *world) {
+			var posts atomic.Int64
+			splunk := &hectest.Splunk{Token: testToken, Ack: ack, AckAfter: time.Minute, Refuse: refuse(12, 2)}
+			splunk.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+				if !strings.HasSuffix(r.URL.Path, "/ack") && posts.Add(1) > 5 {
+					w.Header().Set("Retry-After", "30")
+					hectest.Answer(w, 503, 9, "Server is busy")
+					return true
+				}
+				return false
+			}
+			w.add("splunk:8088", splunk)
+			out, _ := w.output(fmt.Sprintf("indexer_ack = %v\nbatch_max_bytes = 4096", ack), "http://splunk:8088")
+			start := time.Now()
+			f := sendBatch(context.Background(), out, outputtest.Records(t, 1, 40))
+			<-f.done
+			if got := kindOf(f.err); got != "refused 1, rest retry 30s" || time.Since(start) > 10*time.Second {
+				t.Errorf("%s after %v, want the second refused and the rest tried again in 30 s", got, time.Since(start))
+			}
+			time.Sleep(5 * time.Minute)
+			if f.calls != 1 || pendingAcks(out) != 0 {
+				t.Errorf("done was called %d times, %d acknowledgements pending", f.calls, pendingAcks(out))
+			}
+			closeOutput(t, out)
+		})
+	}
 }
