@@ -3,6 +3,7 @@ package forward
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -179,10 +180,8 @@ func (w *Worker) delivered(f *flight) {
 	f.level = w.opts.Output.Status().Level.String()
 	w.metrics.sent.Add(float64(n))
 	w.status.delivered(n, f.at)
-	if w.lastText != "" {
-		w.opts.Log.Info("delivering again", "event", "output_recovered", "failures", w.attempts)
-	}
-	w.failing, w.attempts, w.lastText = false, 0, ""
+	w.fold.Recovered(w.sendCtx, "delivering again", slog.String("event", "output_recovered"))
+	w.failing, w.attempts = false, 0
 }
 
 // failed puts f back and decides when the next attempt is made.
@@ -201,20 +200,17 @@ func (w *Worker) failed(f *flight, err error) {
 	}
 	w.failing = true
 	w.status.failed(err, held, w.opts.Now())
-	if text := err.Error(); text != w.lastText {
-		w.lastText = text
-		w.logFailure(f, err, held)
-	}
+	w.logFailure(f, err, held)
 }
 
 func (w *Worker) logFailure(f *flight, err error, held bool) {
-	attrs := []any{"error", err, "first_seq", f.first(), "last_seq", f.last(), "attempt", w.attempts}
+	level, event, text := slog.LevelWarn, "output_failing", "delivery failed, trying again"
 	if held {
-		w.opts.Log.Error("the destination refuses everything until it or this output's settings are mended; nothing is lost, trying on slowly",
-			append(attrs, "event", "output_held")...)
-		return
+		level, event = slog.LevelError, "output_held"
+		text = "the destination refuses everything until it or this output's settings are mended; nothing is lost, trying on slowly"
 	}
-	w.opts.Log.Warn("delivery failed, trying again", append(attrs, "event", "output_failing")...)
+	w.fold.Failed(w.sendCtx, level, text, err, slog.String("event", event),
+		slog.Uint64("first_seq", f.first()), slog.Uint64("last_seq", f.last()), slog.Int("attempt", w.attempts))
 }
 
 // backoff is the time until the next attempt: exponential with jitter on its upper half, and no less than the

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
@@ -47,6 +48,7 @@ type Worker struct {
 	opts     Options
 	batching outputs.Batching
 	metrics  *metrics
+	fold     *logging.Fold
 
 	stopping chan struct{} // closed by Stop: read and send nothing new
 	stopOnce sync.Once
@@ -67,7 +69,6 @@ type Worker struct {
 	failing  bool      // the last attempt failed: one flight at a time
 	attempts int       // failures in a row
 	sending  int       // records in flight
-	lastText string    // of the last logged failure
 }
 
 // pending is what was read and not sent: the next batch and the filtered events between.
@@ -114,6 +115,7 @@ func New(opts Options) *Worker {
 		opts:     opts,
 		batching: opts.Output.Batching(),
 		metrics:  newMetrics(opts.Name),
+		fold:     logging.NewFold(opts.Log, opts.Now),
 		stopping: make(chan struct{}),
 		ended:    make(chan struct{}),
 		results:  make(chan struct{}, 1),
