@@ -34,7 +34,8 @@ type Field struct {
 
 // Signal is one webhook body. It is shared between goroutines and never changed after Decode.
 //
-// Its strings are as they were in the body: they can hold control characters and invalid UTF-8.
+// Its strings are as they were in the body: they can hold control characters and invalid UTF-8. They share one copy of the
+// body, so that whoever keeps one for long clones it (strings.Clone).
 type Signal struct {
 	EventType  string
 	Version    string

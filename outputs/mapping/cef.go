@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
@@ -106,6 +107,9 @@ func escapeCEFValue(dst []byte, text string) []byte {
 
 // escapeWith appends text with "\" doubled and special replaced.
 func escapeWith(dst []byte, text string, special byte, replacement string) []byte {
+	if strings.IndexByte(text, special) < 0 && strings.IndexByte(text, '\\') < 0 {
+		return rfc5424.AppendText(dst, text)
+	}
 	start := 0
 	for i := range len(text) {
 		switch text[i] {

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/syslog/rfc5424"
@@ -55,13 +56,10 @@ func escapeLEEFHeader(dst []byte, text string) []byte { return escapeOctal(dst, 
 func escapeLEEFValue(dst []byte, text string) []byte { return escapeOctal(dst, text, leefDelimiter) }
 
 func escapeOctal(dst []byte, text string, special byte) []byte {
-	start := 0
-	for i := range len(text) {
-		if text[i] == special {
-			dst = rfc5424.AppendText(dst, text[start:i])
-			dst = rfc5424.AppendOctal(dst, text[i:i+1])
-			start = i + 1
-		}
+	for i := strings.IndexByte(text, special); i >= 0; i = strings.IndexByte(text, special) {
+		dst = rfc5424.AppendText(dst, text[:i])
+		dst = rfc5424.AppendOctal(dst, text[i:i+1])
+		text = text[i+1:]
 	}
-	return rfc5424.AppendText(dst, text[start:])
+	return rfc5424.AppendText(dst, text)
 }
