@@ -1,6 +1,7 @@
 package syslog
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/testcert"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/outputtest"
 )
@@ -136,4 +138,81 @@ func TestConformanceDatagrams(t *testing.T) {
 			})
 		})
 	}
+}
+
+// restartable is a stream server that comes back at its address.
+type restartable struct {
+	t       *testing.T
+	network string
+	at      string
+	wrap    func(net.Conn) net.Conn
+	now     *peer
+
+	mu    sync.Mutex
+	sinks []*sink // one a connection
+}
+
+func (r *restartable) start() {
+	r.t.Helper()
+	var l net.Listener
+	eventually(r.t, "listen again", func() (ok bool) {
+		var err error
+		l, err = net.Listen(r.network, r.at)
+		return err == nil
+	})
+	r.at = l.Addr().String()
+	r.now = &peer{Listener: l}
+	r.now.serve(func(c net.Conn) {
+		got := &sink{}
+		r.mu.Lock()
+		r.sinks = append(r.sinks, got)
+		r.mu.Unlock()
+		got.drain(r.wrap(c))
+	})
+}
+
+func (r *restartable) stop() { r.now.stop() }
+
+func (r *restartable) received() (all []uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.sinks {
+		all = append(all, asUint(sequences(s.text()))...)
+	}
+	return all
+}
+
+func (r *restartable) connections() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.sinks)
+}
+
+func TestConformanceTLS(t *testing.T) {
+	t.Parallel()
+	set := testcert.NewSet(t, t.TempDir())
+	pair, err := set.Server.Certificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: set.Authority.Pool(),
+		MinVersion: tls.VersionTLS12}
+	outputtest.Run(t, func(t *testing.T) outputtest.Harness {
+		r := &restartable{t: t, network: "tcp", at: "127.0.0.1:0", wrap: func(c net.Conn) net.Conn { return tls.Server(c, config) }}
+		r.start()
+		t.Cleanup(r.stop)
+		table := fmt.Sprintf("addresses = [\"tls://%s\"]\nca_file = %q\ncert_file = %q\nkey_file = %q", r.at, set.CAFile, set.ClientCert, set.ClientKey)
+		return harnessOf(table, outputtest.Harness{Received: r.received, Connections: r.connections, Break: r.stop, Mend: r.start})
+	})
+}
+
+func TestConformanceUnixStream(t *testing.T) {
+	t.Parallel()
+	outputtest.Run(t, func(t *testing.T) outputtest.Harness {
+		r := &restartable{t: t, network: "unix", at: filepath.Join(t.TempDir(), "log"), wrap: func(c net.Conn) net.Conn { return c }}
+		r.start()
+		t.Cleanup(r.stop)
+		table := fmt.Sprintf("addresses = [\"unix://%s\"]\nframing = \"octet-counted\"", r.at)
+		return harnessOf(table, outputtest.Harness{Received: r.received, Connections: r.connections, Break: r.stop, Mend: r.start})
+	})
 }

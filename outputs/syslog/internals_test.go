@@ -123,3 +123,47 @@ func TestDialTakesTheTimeItIsGiven(t *testing.T) {
 		t.Errorf("after %v: %v", time.Since(begin), err)
 	}
 }
+
+// blackHole is an address whose SYNs are dropped: a listener with a full queue.
+func blackHole(t *testing.T) string {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := fmt.Sprint("127.0.0.1:", name.(*unix.SockaddrInet4).Port)
+	for range 10 {
+		c, err := net.DialTimeout("tcp", at, 200*time.Millisecond)
+		if err != nil {
+			return at
+		}
+		t.Cleanup(func() { _ = c.Close() })
+	}
+	t.Fatal("the listener's queue does not fill")
+	return ""
+}
+
+// An address that swallows everything costs connect_timeout, and then the next one is used.
+func TestBlackHole(t *testing.T) {
+	t.Parallel()
+	hole := blackHole(t)
+	var got sink
+	p := listen(t, "tcp", got.drain)
+	o := start(t, fmt.Sprintf("addresses = [\"tcp://%s\", \"tcp://%s\"]\nconnect_timeout = \"200ms\"", hole, p.Addr()))
+	mustDeliver(t, o, records(1, 3))
+	if o.Status().Peer != "tcp://"+p.Addr().String() {
+		t.Errorf("status %+v", o.Status())
+	}
+	alone := start(t, fmt.Sprintf("addresses = [\"tcp://%s\"]\nconnect_timeout = \"200ms\"", hole))
+	if err := deliver(t, alone, records(1, 3)); err == nil || !strings.Contains(err.Error(), "time") {
+		t.Errorf("%v", err)
+	}
+}

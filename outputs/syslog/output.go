@@ -128,7 +128,7 @@ func (o *Output) replace(ctx context.Context) {
 	o.link, o.first = nil, 0
 	o.setLive(nil)
 	o.counts.connectionReplaced.Inc()
-	o.retiring.Go(func() {
+	o.retiring.Go(func() { //nolint:contextcheck // the goodbye outlives the Send that caused it
 		ctx, cancel := context.WithTimeout(o.goodbyes, o.settings.AckTimeout)
 		defer cancel()
 		_ = old.shutdown(ctx)
