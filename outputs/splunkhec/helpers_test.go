@@ -2,6 +2,7 @@ package splunkhec
 
 import (
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -9,6 +10,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -37,4 +40,17 @@ func answerRaw(text string) func(net.Conn) {
 		time.Sleep(time.Second) // on fake time: until the client has read it
 		_ = c.Close()
 	}
+}
+
+func dump(s Settings) string { return strings.ReplaceAll(fmt.Sprintf("%+v", s), " ", "\n") }
+
+// settingKeys lists the TOML keys of Settings.
+func settingKeys() []string {
+	var keys []string
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[Settings]()) {
+		if key := f.Tag.Get("toml"); key != "" {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }

@@ -14,9 +14,10 @@ import (
 
 // The acknowledgement poll's interval: it halves while acknowledgements come in and doubles while none do.
 const (
-	minPoll = 200 * time.Millisecond
-	maxPoll = 8 * time.Second // less than idleTimeout: the polls keep the connection, and so the node
-	pollIDs = 10_000          // ids in one poll
+	minPoll     = 200 * time.Millisecond
+	maxPoll     = 8 * time.Second  // less than idleTimeout: the polls keep the connection, and so the node
+	pollTimeout = 10 * time.Second // less than a request's: events wait for their turn behind it
+	pollIDs     = 10_000           // ids in one poll
 )
 
 // poll asks until nothing is pending. It is the session's one goroutine.
@@ -89,7 +90,7 @@ func (a *acks) ask() bool {
 	if len(ids) == 0 {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(o.life, o.settings.RequestTimeout)
+	ctx, cancel := context.WithTimeout(o.life, min(o.settings.RequestTimeout, pollTimeout))
 	defer cancel()
 	if a.take(ctx) != nil {
 		return false
