@@ -32,7 +32,7 @@ func (b *Bridge) startReceiver(ctx context.Context) error {
 			return errors.New(`server.listen is ["systemd"] but systemd handed over no socket: enable linuxguard-bridge.socket, or name an address`)
 		}
 	}
-	server, err := webhook.NewServer(opts, handler)
+	server, err := webhook.NewServer(opts, handler) //nolint:contextcheck // its own goroutines begin in Start
 	if err != nil {
 		return fmt.Errorf("setting up the listener: %w", err)
 	}
@@ -93,12 +93,12 @@ func (b *Bridge) startAdmin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.serveAdmin("control socket", control, b.admin.ServeControl)
+	b.serveAdmin("control socket", control, b.admin.ServeControl) //nolint:contextcheck // until Stop, not until the end of the start
 	for _, l := range b.sockets(func(name string) bool { return name == adminSocketName }) {
 		if err := admin.CheckExposure(l.Addr(), false, !cfg.Admin.Password.IsZero()); err != nil {
 			return err
 		}
-		b.serveAdmin("admin listener", l, b.admin.Serve)
+		b.serveAdmin("admin listener", l, b.admin.Serve) //nolint:contextcheck // as above
 	}
 	if cfg.Admin.Listen == "" {
 		return nil
@@ -112,7 +112,7 @@ func (b *Bridge) startAdmin(ctx context.Context) error {
 		return err
 	}
 	b.opts.Log.Info("admin listening", "address", l.Addr().String())
-	b.serveAdmin("admin listener", l, b.admin.Serve)
+	b.serveAdmin("admin listener", l, b.admin.Serve) //nolint:contextcheck // as above
 	return nil
 }
 
@@ -123,7 +123,7 @@ func (b *Bridge) serveAdmin(what string, l net.Listener, serve func(context.Cont
 	go func() {
 		defer close(ended)
 		if err := serve(ctx, l); err != nil {
-			b.opts.Log.Error("the "+what+" has failed", "error", err)
+			b.opts.Log.Error("an admin door has failed", "door", what, "error", err)
 		}
 	}()
 	b.deferStop(func(context.Context) error {
@@ -180,7 +180,7 @@ func touch(ctx context.Context, addr net.Addr) error {
 		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 	}
 	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: linuxguard-bridge-watchdog\r\nConnection: close\r\n\r\n", selfCheckPath); err != nil {
-		return nil //nolint:nilerr // closed by the listener: it goes on
+		return nil // closed by the listener: it goes on
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {

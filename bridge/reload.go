@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
 	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
@@ -36,7 +35,7 @@ func (b *Bridge) Reload(ctx context.Context) error {
 	b.state.lastReload, b.state.reloadError, b.state.restartNeeded = now, "", needs
 	b.mu.Unlock()
 	for _, w := range report.Warnings() {
-		b.opts.Log.Warn("configuration: " + w.String())
+		b.opts.Log.Warn("configuration", "problem", w.String())
 	}
 	if len(needs) > 0 {
 		b.opts.Log.Warn("the new configuration has changes that need a restart", "event", "restart_needed", "keys", needs)
@@ -80,7 +79,7 @@ func (b *Bridge) reloadFailed(err error) error {
 	b.mu.Lock()
 	b.state.lastReload, b.state.reloadError = b.opts.Loader.Now(), err.Error()
 	b.mu.Unlock()
-	b.opts.Log.Error("the reload failed; the old configuration stays in force", "event", "reload_failed", slog.Any("error", err))
+	b.opts.Log.Error("the reload failed; the old configuration stays in force", "event", "reload_failed", "error", err)
 	return err
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // startSilence watches the endpoints that must be heard from.
-func (b *Bridge) startSilence(context.Context) error {
+func (b *Bridge) startSilence(context.Context) error { //nolint:contextcheck // it runs until Stop
 	b.silence = silence.New(silence.Options{
 		Now: b.opts.Loader.Now, Log: b.opts.Log, LastHeard: b.lastVerified, Emit: b.emitSilence,
 	})

@@ -140,7 +140,7 @@ func (w *Worker) Start(ctx context.Context) error {
 	}
 	w.sendCtx, w.cancel = context.WithCancel(ctx)
 	chunks := make(chan []*queue.Event)
-	go w.fetch(cursor, chunks)
+	go w.fetch(cursor, chunks) //nolint:contextcheck // both live as long as sendCtx, which comes from ctx
 	go w.loop(chunks)
 	return nil
 }

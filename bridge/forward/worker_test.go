@@ -123,7 +123,7 @@ func (q *memQueue) fates() map[uint64]queue.Fate {
 // scriptedOutput answers every Send by what fate returns for it; nil fates go in at once.
 type scriptedOutput struct {
 	batching outputs.Batching
-	fate     func(n int, batch []outputs.Record) (error, time.Duration)
+	fate     func(n int, batch []outputs.Record) (time.Duration, error)
 	mu       sync.Mutex
 	sends    [][]uint64
 	times    []time.Time
@@ -149,7 +149,7 @@ func (o *scriptedOutput) Send(ctx context.Context, batch []outputs.Record, done 
 	o.times = append(o.times, time.Now())
 	n := len(o.sends)
 	o.mu.Unlock()
-	err, after := o.fate(n, batch)
+	after, err := o.fate(n, batch)
 	go func() {
 		select {
 		case <-time.After(after):
@@ -193,7 +193,7 @@ func stop(t *testing.T, w *Worker) {
 	}
 }
 
-func ok(int, []outputs.Record) (error, time.Duration) { return nil, time.Millisecond }
+func ok(int, []outputs.Record) (time.Duration, error) { return time.Millisecond, nil }
 
 func TestDeliversEverythingInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -218,11 +218,11 @@ func TestDeliversEverythingInOrder(t *testing.T) {
 func TestCursorNeverPassesAnOpenFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newMemQueue(30)
-		o := &scriptedOutput{fate: func(n int, _ []outputs.Record) (error, time.Duration) {
+		o := &scriptedOutput{fate: func(n int, _ []outputs.Record) (time.Duration, error) {
 			if n == 1 {
-				return nil, time.Minute // the first batch is the slow one
+				return time.Minute, nil // the first batch is the slow one
 			}
-			return nil, time.Millisecond
+			return time.Millisecond, nil
 		}}
 		w := start(t, q, o, nil)
 		time.Sleep(30 * time.Second)
@@ -240,11 +240,11 @@ func TestCursorNeverPassesAnOpenFlight(t *testing.T) {
 func TestRetriesInOrderWithBackoffAndProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newMemQueue(30)
-		o := &scriptedOutput{fate: func(n int, _ []outputs.Record) (error, time.Duration) {
+		o := &scriptedOutput{fate: func(n int, _ []outputs.Record) (time.Duration, error) {
 			if n <= 8 {
-				return errors.New("connection reset"), time.Millisecond
+				return time.Millisecond, errors.New("connection reset")
 			}
-			return nil, time.Millisecond
+			return time.Millisecond, nil
 		}}
 		w := start(t, q, o, nil)
 		time.Sleep(5 * time.Minute)
@@ -285,11 +285,11 @@ func TestRetryAfterAndHold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				q := newMemQueue(1)
-				o := &scriptedOutput{fate: func(n int, _ []outputs.Record) (error, time.Duration) {
+				o := &scriptedOutput{fate: func(n int, _ []outputs.Record) (time.Duration, error) {
 					if n == 1 {
-						return c.err, 0
+						return 0, c.err
 					}
-					return nil, 0
+					return 0, nil
 				}}
 				w := start(t, q, o, nil)
 				time.Sleep(10 * time.Second)
@@ -312,12 +312,12 @@ func TestRetryAfterAndHold(t *testing.T) {
 func TestRefusedRecordsGoToTheQuarantineAndTheRestGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newMemQueue(10)
-		o := &scriptedOutput{fate: func(n int, batch []outputs.Record) (error, time.Duration) {
+		o := &scriptedOutput{fate: func(n int, _ []outputs.Record) (time.Duration, error) {
 			if n == 1 {
-				return &outputs.PartialError{Rejected: []outputs.Rejection{{Index: 3, Err: errors.New("not an object")}},
-					Rest: errors.New("and the connection broke")}, 0
+				return 0, &outputs.PartialError{Rejected: []outputs.Rejection{{Index: 3, Err: errors.New("not an object")}},
+					Rest: errors.New("and the connection broke")}
 			}
-			return nil, 0
+			return 0, nil
 		}}
 		w := start(t, q, o, nil)
 		time.Sleep(time.Minute)
@@ -339,11 +339,11 @@ func TestAQuarantineThatCantBeWrittenHoldsTheEvent(t *testing.T) {
 		q := newMemQueue(2)
 		q.keepErr = queue.ErrUnavailable
 		refuse := &outputs.PartialError{Rejected: []outputs.Rejection{{Index: 0, Err: errors.New("bad")}}}
-		o := &scriptedOutput{fate: func(_ int, batch []outputs.Record) (error, time.Duration) {
+		o := &scriptedOutput{fate: func(_ int, batch []outputs.Record) (time.Duration, error) {
 			if batch[0].Seq == 1 {
-				return refuse, 0
+				return 0, refuse
 			}
-			return nil, 0
+			return 0, nil
 		}}
 		w := start(t, q, o, nil)
 		time.Sleep(time.Minute)
@@ -364,11 +364,11 @@ func TestAQuarantineThatCantBeWrittenHoldsTheEvent(t *testing.T) {
 func TestEventsDroppedByTheQueueDontBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newMemQueue(10)
-		o := &scriptedOutput{fate: func(n int, _ []outputs.Record) (error, time.Duration) {
+		o := &scriptedOutput{fate: func(n int, _ []outputs.Record) (time.Duration, error) {
 			if n == 1 {
-				return errors.New("down"), 0
+				return 0, errors.New("down")
 			}
-			return nil, 0
+			return 0, nil
 		}}
 		w := start(t, q, o, func(o *Options) { o.MinBackoff = time.Minute })
 		time.Sleep(time.Second)
@@ -410,7 +410,7 @@ func TestMatchAndOnly(t *testing.T) {
 func TestALoneSignalLeavesAtOnceAndBurstsLinger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newMemQueue(1)
-		o := &scriptedOutput{fate: func(int, []outputs.Record) (error, time.Duration) { return nil, 50 * time.Millisecond },
+		o := &scriptedOutput{fate: func(int, []outputs.Record) (time.Duration, error) { return 50 * time.Millisecond, nil },
 			batching: outputs.Batching{MaxRecords: 100, Linger: 200 * time.Millisecond, MaxInFlight: 1000}}
 		began := time.Now()
 		w := start(t, q, o, nil)
@@ -433,11 +433,11 @@ func TestALoneSignalLeavesAtOnceAndBurstsLinger(t *testing.T) {
 func TestStopIsBoundedAndLeavesTheCursorExact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newMemQueue(20)
-		o := &scriptedOutput{fate: func(n int, _ []outputs.Record) (error, time.Duration) {
+		o := &scriptedOutput{fate: func(n int, _ []outputs.Record) (time.Duration, error) {
 			if n == 2 {
-				return nil, time.Hour
+				return time.Hour, nil
 			}
-			return nil, time.Second
+			return time.Second, nil
 		}}
 		w := start(t, q, o, nil)
 		time.Sleep(time.Millisecond)
@@ -455,7 +455,7 @@ func TestStopIsBoundedAndLeavesTheCursorExact(t *testing.T) {
 func TestMaxInFlightBoundsWhatACrashCanRepeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newMemQueue(100)
-		o := &scriptedOutput{fate: func(int, []outputs.Record) (error, time.Duration) { return nil, time.Hour }}
+		o := &scriptedOutput{fate: func(int, []outputs.Record) (time.Duration, error) { return time.Hour, nil }}
 		w := start(t, q, o, nil)
 		time.Sleep(time.Minute)
 		if n := len(o.sent()); n != 40 {

@@ -40,7 +40,7 @@ var errReported = errors.New("reported already")
 
 // execute runs one command line and returns the exit code.
 func execute(ctx context.Context, g *globals, args []string) int {
-	root := newRootCommand(g)
+	root := newRootCommand(g) //nolint:contextcheck // commands get theirs from ExecuteContext
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {

@@ -47,7 +47,7 @@ func (g *globals) run(ctx context.Context) error {
 	l := &bridge.Loader{Version: version, Getenv: g.Getenv, Now: g.Now, Log: log}
 	loaded, report := l.Load(g.ConfigPath)
 	for _, p := range report.Problems {
-		logProblem(log, p)
+		logProblem(ctx, log, p)
 	}
 	if loaded == nil {
 		return &usageError{fmt.Errorf("%w: see linuxguard-bridge check", report.Err())}
@@ -87,12 +87,12 @@ func serve(ctx context.Context, opts bridge.Options, loaded *bridge.Loaded, repo
 	return errors.Join(err, b.Stop(stopCtx))
 }
 
-func logProblem(log *slog.Logger, p config.Problem) {
+func logProblem(ctx context.Context, log *slog.Logger, p config.Problem) {
 	level := slog.LevelError
 	if p.Severity == config.Warning {
 		level = slog.LevelWarn
 	}
-	log.Log(context.Background(), level, "configuration: "+p.String())
+	log.Log(ctx, level, "configuration", "problem", p.String())
 }
 
 // logger makes the daemon's logger.

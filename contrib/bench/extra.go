@@ -73,7 +73,9 @@ func backlog(ctx context.Context, s *settings) ([]string, error) {
 	go func() { _, err := slow.run(loadCtx, 10*time.Minute); ended <- err }()
 	syslogAt, hecAt := receivers.drained(ctx, queued)
 	cancel()
-	<-ended
+	if err := <-ended; err != nil {
+		return nil, err
+	}
 	receivers.wait(ctx, acked, time.Minute)
 	if err := b.stop(); err != nil {
 		return nil, err

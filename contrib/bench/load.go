@@ -112,12 +112,11 @@ func (l *load) connection(ctx context.Context, index int, o *outcome) error {
 
 // payload is one connection's request, of which only the ids and the signature change.
 type payload struct {
-	request  []byte
-	body     []byte // the tail of request
-	ids      [][]byte
-	sign     []byte
-	delivery []byte
-	sum      [sha256.Size]byte
+	request []byte
+	body    []byte // the tail of request
+	ids     [][]byte
+	sign    []byte
+	sum     [sha256.Size]byte
 }
 
 const idMark = "0000000000"

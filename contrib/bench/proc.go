@@ -83,7 +83,7 @@ func (p *process) rssAnon() int64 {
 
 // procField reads the number behind name in a "name value" file; 0 when there is none.
 func procField(path, name string) int64 {
-	text, err := os.ReadFile(path) //nolint:gosec // below /proc
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return 0
 	}
@@ -101,7 +101,7 @@ func (p *process) now() (usage, error) {
 	pid := p.cmd.Process.Pid
 	var ts unix.Timespec
 	// The clock id of another process's CPU time: clock_getcpuclockid(3).
-	clock := int32(^pid<<3) | 2 //nolint:gosec // a pid fits
+	clock := int32(^pid<<3) | 2
 	if err := unix.ClockGettime(clock, &ts); err != nil {
 		return usage{}, fmt.Errorf("CPU time of process %d: %w", pid, err)
 	}
@@ -118,7 +118,7 @@ func (p *process) stop() error {
 	defer timer.Stop()
 	err := p.cmd.Wait()
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGTERM { //nolint:forcetypeassert,errcheck // Linux
+	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGTERM {
 		return nil
 	}
 	if err != nil {
@@ -133,7 +133,7 @@ func startFloor(ctx context.Context, file string) (*process, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	cmd := exec.CommandContext(ctx, self, "floor", "-file", file) //nolint:gosec // this program
+	cmd := exec.CommandContext(ctx, self, "floor", "-file", file)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, "", err
@@ -198,9 +198,9 @@ func startBridge(ctx context.Context, s *settings, dir, syslogAddr, hecURL, prof
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(filepath.Join(dir, "notify.sock"))                //nolint:errcheck // a temporary folder
-	defer notify.Close()                                              //nolint:errcheck // read only
-	cmd := exec.CommandContext(ctx, s.bin, "run", "--config", config) //nolint:gosec // the operator names it
+	defer os.Remove(filepath.Join(dir, "notify.sock")) //nolint:errcheck // a temporary folder
+	defer notify.Close()                               //nolint:errcheck // read only
+	cmd := exec.CommandContext(ctx, s.bin, "run", "--config", config)
 	cmd.Env = append(os.Environ(), "BENCH_SECRET="+hmacKey, "BENCH_TOKEN=00000000-0000-0000-0000-000000000000",
 		"NOTIFY_SOCKET="+filepath.Join(dir, "notify.sock"))
 	if profile != "" {
@@ -241,6 +241,6 @@ func freePort() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert,errcheck // tcp
+	port := l.Addr().(*net.TCPAddr).Port
 	return port, l.Close()
 }
