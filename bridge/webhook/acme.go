@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,25 @@ func (a *ACME) check(stateDirectory string) error {
 		errs = append(errs, errors.New("server.acme: no state directory for the account's key and the certificates"))
 	}
 	return errors.Join(errs...)
+}
+
+// Advice returns what the operator must see to, given where the bridge listens: an ACME server validates at port 443 of
+// the public name (TLS-ALPN-01) or at port 80 (HTTP-01) and nowhere else.
+func (a *ACME) Advice(listen []string) []string {
+	if a.HTTPListen == "" && a.HTTPListener == nil {
+		for _, address := range listen {
+			if _, port, err := net.SplitHostPort(address); err == nil && (port == "443" || port == "https") || address == "systemd" {
+				return nil
+			}
+		}
+		return []string{fmt.Sprintf("server.acme: TLS-ALPN-01 is validated at port 443 of %s: forward that port to %s, or set http_listen",
+			strings.Join(a.Domains, ", "), strings.Join(listen, ", "))}
+	}
+	if _, port, err := net.SplitHostPort(a.HTTPListen); err == nil && port != "80" && port != "http" {
+		return []string{fmt.Sprintf("server.acme: HTTP-01 is validated at port 80 of %s: forward that port to %s",
+			strings.Join(a.Domains, ", "), a.HTTPListen)}
+	}
+	return nil
 }
 
 func (a *ACME) equal(b *ACME) bool {
@@ -178,7 +198,7 @@ func (a *acmeManager) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate,
 }
 
 // start begins to answer HTTP-01 and to get the certificates, without waiting for them.
-func (a *acmeManager) start(ctx context.Context, running *sync.WaitGroup) error {
+func (a *acmeManager) start(ctx context.Context, running *sync.WaitGroup, listen []string) error {
 	if a.http != nil {
 		l := a.opts.HTTPListener
 		if l == nil {
@@ -192,6 +212,9 @@ func (a *acmeManager) start(ctx context.Context, running *sync.WaitGroup) error 
 				a.log.Error("the listener for HTTP-01 has failed", "error", err)
 			}
 		})
+	}
+	for _, advice := range a.opts.Advice(listen) {
+		a.log.Warn("the ACME server must reach this host", "advice", advice)
 	}
 	for _, domain := range a.opts.Domains {
 		running.Go(func() { a.keep(ctx, domain) })

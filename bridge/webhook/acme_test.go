@@ -176,6 +176,26 @@ func TestACME(t *testing.T) {
 	}
 }
 
+func TestACMEAdvice(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		http, listen, want string
+	}{
+		{"", "0.0.0.0:443", ""},
+		{"", "[::]:443", ""},
+		{"", "systemd", ""},
+		{"", "0.0.0.0:8443", "forward that port to 0.0.0.0:8443, or set http_listen"},
+		{"0.0.0.0:80", "0.0.0.0:8443", ""},
+		{"127.0.0.1:8080", "0.0.0.0:8443", "port 80 of hooks.bridge.test: forward that port to 127.0.0.1:8080"},
+	} {
+		a := &ACME{Domains: []string{acmeDomain}, HTTPListen: c.http}
+		got := strings.Join(a.Advice([]string{c.listen}), "")
+		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%q, %q: %q, want %q", c.http, c.listen, got, c.want)
+		}
+	}
+}
+
 func mustBePrivate(t *testing.T, dir string) {
 	t.Helper()
 	info, err := os.Stat(dir)
@@ -237,7 +257,7 @@ func TestACMERenews(t *testing.T) {
 	p := startPebble(t, nil, https, "-validity", "12")
 	rig := acmeRig(t, p, https, nil, nil)
 	serial := func() string {
-		conn, err := tls.Dial("tcp", rig.addr(), &tls.Config{ServerName: acmeDomain, InsecureSkipVerify: true}) //nolint:gosec // only the serial is looked at
+		conn, err := tls.Dial("tcp", rig.addr(), &tls.Config{ServerName: acmeDomain, InsecureSkipVerify: true})
 		if err != nil {
 			return ""
 		}

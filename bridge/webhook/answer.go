@@ -112,7 +112,7 @@ func (a *answer) write(w http.ResponseWriter, r *http.Request) {
 		header["Connection"] = a.hangUp
 	}
 	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body) // the client may be gone; what was made durable stays so
+	_, _ = w.Write(a.body) //nolint:gosec // our own bytes; the client may be gone, and what was made durable stays so
 }
 
 // answers holds every response that a Handler gives.

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -60,7 +59,7 @@ func newConns(now func() time.Time, log *slog.Logger) *conns {
 func (s *conns) add(c net.Conn) *conn {
 	peer := parsePeer(c.RemoteAddr().String())
 	fresh := &conn{Conn: c, set: s, peer: peer}
-	if peers := s.peers.Load(); peers != nil && !peer.addr.IsLoopback() && !contains(*peers, peer.addr) {
+	if peers := s.peers.Load(); peers != nil && !contains(*peers, peer.addr) && !fromHere(c, peer) {
 		s.foreign.Add(1)
 		_ = c.Close()
 		return nil
@@ -76,6 +75,11 @@ func (s *conns) add(c net.Conn) *conn {
 		return nil
 	}
 	return fresh
+}
+
+// fromHere reports whether the peer is this host.
+func fromHere(c net.Conn, peer client) bool {
+	return peer.addr.IsLoopback() || parsePeer(c.LocalAddr().String()).addr == peer.addr
 }
 
 // enter registers fresh, and names the connection that has to go for it. It reports false when fresh has to.
@@ -167,17 +171,6 @@ func (s *conns) anyFresh() bool {
 		}
 	}
 	return false
-}
-
-// greeting notes a connection's first request.
-type greeting struct{ next http.Handler }
-
-// ServeHTTP implements http.Handler.
-func (g greeting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if c := connOf(r.Context()); c != nil && !c.greeted.Load() {
-		c.greeted.Store(true)
-	}
-	g.next.ServeHTTP(w, r)
 }
 
 func (s *conns) len() int {

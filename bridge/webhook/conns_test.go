@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -23,6 +24,7 @@ func (a textAddr) Network() string { return "tcp" }
 func (a textAddr) String() string  { return string(a) }
 
 func (c *fakeConn) RemoteAddr() net.Addr { return textAddr(c.from) }
+func (c *fakeConn) LocalAddr() net.Addr  { return textAddr("192.0.2.80:8080") }
 func (c *fakeConn) Close() error         { c.closed = true; return nil }
 
 type crowd struct {
@@ -120,7 +122,7 @@ func TestPlaintextPeers(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t, 100)
 	c.set.peers.Store(&[]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")})
-	for from, want := range map[string]bool{"10.1.2.3": true, "127.0.0.1": true, "[::1]": true, "203.0.113.9": false, "[2001:db8::1]": false, "@": true} {
+	for from, want := range map[string]bool{"10.1.2.3": true, "127.0.0.1": true, "[::1]": true, "203.0.113.9": false, "[2001:db8::1]": false, "@": true, "192.0.2.80": true} {
 		raw, admitted := c.connect(from)
 		if (admitted != nil) != want || raw.closed == want {
 			t.Errorf("%s: admitted %v, want %v", from, admitted != nil, want)
@@ -149,7 +151,7 @@ func TestConnectionLimit(t *testing.T) {
 		t.Errorf("%d connections are open, 20 are allowed", n)
 	}
 	_ = idle[0].SetReadDeadline(time.Now().Add(5 * time.Second))
-	if _, err := idle[0].Read(make([]byte, 1)); err != io.EOF && !isReset(err) {
+	if _, err := idle[0].Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !isReset(err) {
 		t.Errorf("the longest waiting connection: %v", err)
 	}
 	mustContain(t, rig.log.String(), "max_connections is reached")

@@ -17,7 +17,7 @@ type deadlines struct {
 }
 
 type sharedDeadline struct {
-	ctx     context.Context //nolint:containedctx // its whole purpose is to be handed out
+	ctx     context.Context
 	release context.CancelFunc
 	after   time.Duration
 	until   time.Time // until when it is handed out
@@ -30,7 +30,7 @@ func (d *deadlines) in(after time.Duration) context.Context {
 		return c.ctx
 	}
 	c := &sharedDeadline{after: after, until: now.Add(deadlineTick)}
-	c.ctx, c.release = context.WithDeadline(context.Background(), c.until.Add(after)) // its timer releases it
+	c.ctx, c.release = context.WithDeadline(context.Background(), c.until.Add(after)) //nolint:gosec // its timer releases it
 	d.current.Store(c)
 	return c.ctx
 }

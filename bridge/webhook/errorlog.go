@@ -15,7 +15,8 @@ const (
 	httpLogEvery = 10 * time.Second
 )
 
-// errorLog passes net/http's own lines on: failed handshakes at info, the rest (panics, accept errors) at error.
+// errorLog passes net/http's own lines on: failed handshakes at info, those where the client just went away at debug,
+// the rest (panics, accept errors) at error.
 type errorLog struct {
 	log     *slog.Logger
 	metrics *serverMetrics
@@ -33,18 +34,26 @@ func newErrorLog(to *slog.Logger, metrics *serverMetrics, now func() time.Time) 
 // Write implements io.Writer: one call is one line.
 func (l *errorLog) Write(line []byte) (int, error) {
 	text := strings.TrimSpace(string(line))
-	handshake := strings.HasPrefix(text, "http: TLS handshake error")
-	if handshake {
+	level := levelOf(text)
+	if level < slog.LevelError {
 		l.metrics.handshakeErrors.Add(1)
 	}
 	if suppressed, ok := l.mayLog(); ok {
-		level := slog.LevelError
-		if handshake {
-			level = slog.LevelInfo
-		}
 		l.log.Log(context.Background(), level, "http server", "detail", text, "not_logged", suppressed)
 	}
 	return len(line), nil
+}
+
+func levelOf(text string) slog.Level {
+	if !strings.HasPrefix(text, "http: TLS handshake error") {
+		return slog.LevelError
+	}
+	for _, gone := range []string{"EOF", "i/o timeout", "connection reset by peer", "use of closed network connection"} {
+		if strings.HasSuffix(text, gone) {
+			return slog.LevelDebug
+		}
+	}
+	return slog.LevelInfo
 }
 
 func (l *errorLog) mayLog() (suppressed int, ok bool) {

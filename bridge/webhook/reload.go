@@ -11,13 +11,16 @@ import (
 // certificates, client CAs, max_connections and trusted proxies for all connections that begin afterwards.
 // needsRestart names what differs from the running configuration and stays as it is until the next start.
 func (s *Server) Prepare(opts ServerOptions) (apply func(), needsRestart []string, err error) {
-	opts.Listeners, opts.StateDirectory, opts.Log, opts.Now = s.opts.Listeners, s.opts.StateDirectory, s.opts.Log, s.opts.Now
+	s.mu.Lock()
+	running := s.opts
+	s.mu.Unlock()
+	opts.Listeners, opts.StateDirectory, opts.Log, opts.Now = running.Listeners, running.StateDirectory, running.Log, running.Now
 	opts.setDefaults()
 	if err := opts.check(); err != nil {
 		return nil, nil, err
 	}
-	needsRestart = s.opts.fixedDifferences(&opts)
-	opts.keepFixed(&s.opts)
+	needsRestart = running.fixedDifferences(&opts)
+	opts.keepFixed(&running)
 	apply, err = s.prepare(&opts)
 	return apply, needsRestart, err
 }
@@ -64,6 +67,9 @@ func (s *Server) prepareTLS(opts *ServerOptions) (apply func(), err error) {
 
 // configFor is the tls.Config of one handshake.
 func (s *Server) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	if hello.ServerName == s.probe.name {
+		return s.probe.config, nil
+	}
 	if s.acme != nil {
 		return s.acme.configFor(hello), nil
 	}

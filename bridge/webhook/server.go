@@ -6,21 +6,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-)
-
-// Defaults of ServerOptions.
-const (
-	DefaultMaxConnections = 1024
-	DefaultHeaderTimeout  = 5 * time.Second
-	DefaultReadTimeout    = 15 * time.Second
-	DefaultWriteTimeout   = 30 * time.Second
-	DefaultIdleTimeout    = 2 * time.Minute
-	DefaultMaxHeaderBytes = 16 << 10
 )
 
 // HTTP/2 limits. A stream's window lets a body of the usual size in at once, the connection's bounds what lies unread.
@@ -30,96 +18,6 @@ const (
 	http2ConnBuffer   = 256 << 10
 )
 
-// ServerOptions configures a Server. Zero values mean the defaults. Exactly one of TLSCert with TLSKey, ACME and
-// Plaintext says how connections are protected.
-type ServerOptions struct {
-	Listen    []string       // host:port or unix:/path
-	Listeners []net.Listener // already open, handed over by systemd; closed on Shutdown
-
-	TLSCert, TLSKey string // PEM files, read again when they change
-	ClientCAFile    string // PEM; clients must show a certificate of one of these
-	ACME            *ACME
-	// Plaintext serves without TLS: on loopback and unix sockets, elsewhere only to TrustedProxies.
-	Plaintext      bool
-	TrustedProxies []netip.Prefix
-
-	MaxConnections int
-	HeaderTimeout  time.Duration // for a request's header, and for the TLS handshake
-	ReadTimeout    time.Duration // for header and body
-	WriteTimeout   time.Duration // for the answer, from the end of the header on
-	IdleTimeout    time.Duration // between two requests
-	MaxHeaderBytes int
-
-	// The rest can't be changed by Reload.
-
-	StateDirectory string           // for ACME's account and certificates
-	Log            *slog.Logger     // nil: none
-	Now            func() time.Time // nil: time.Now
-
-	certificatePoll time.Duration // how often certificate files are looked at; tests shorten it
-}
-
-func (o *ServerOptions) setDefaults() {
-	setDefault(&o.certificatePoll, certificatePoll)
-	setDefault(&o.MaxConnections, DefaultMaxConnections)
-	setDefault(&o.HeaderTimeout, DefaultHeaderTimeout)
-	setDefault(&o.ReadTimeout, DefaultReadTimeout)
-	setDefault(&o.WriteTimeout, DefaultWriteTimeout)
-	setDefault(&o.IdleTimeout, DefaultIdleTimeout)
-	setDefault(&o.MaxHeaderBytes, DefaultMaxHeaderBytes)
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-}
-
-func (o *ServerOptions) check() error {
-	var errs []error
-	if len(o.Listen)+len(o.Listeners) == 0 {
-		errs = append(errs, errors.New("no address to listen on"))
-	}
-	if (o.TLSCert == "") != (o.TLSKey == "") {
-		errs = append(errs, errors.New("tls_cert and tls_key belong together"))
-	}
-	ways := 0
-	for _, chosen := range []bool{o.TLSCert != "", o.ACME != nil, o.Plaintext} {
-		if chosen {
-			ways++
-		}
-	}
-	if ways != 1 {
-		errs = append(errs, errors.New("set one of tls_cert with tls_key, [server.acme] and plaintext"))
-	}
-	if o.Plaintext {
-		errs = append(errs, o.checkPlaintext())
-	}
-	if o.ACME != nil {
-		errs = append(errs, o.ACME.check(o.StateDirectory))
-	}
-	if o.MaxConnections < 0 {
-		errs = append(errs, errors.New("max_connections is negative"))
-	}
-	return errors.Join(errs...)
-}
-
-func (o *ServerOptions) checkPlaintext() error {
-	if o.ClientCAFile != "" {
-		return errors.New("client_ca_file needs TLS, and plaintext is set")
-	}
-	addresses := slices.Clone(o.Listen)
-	for _, l := range o.Listeners {
-		addresses = append(addresses, addressOf(l))
-	}
-	for _, address := range addresses {
-		if !isLocal(address) && len(o.TrustedProxies) == 0 {
-			return errors.New("plaintext on " + address + ": only loopback and unix sockets may go without TLS, or set trusted_proxies")
-		}
-	}
-	return nil
-}
-
 // Server owns the listeners, TLS and the limits on connections, and hands requests to its handler.
 type Server struct {
 	opts  ServerOptions
@@ -128,6 +26,7 @@ type Server struct {
 	certs *certificates // nil without certificate files
 	acme  *acmeManager  // nil without ACME
 	http  *http.Server
+	probe *probe
 
 	mu        sync.Mutex // orders Start, Reload and Shutdown
 	listeners []net.Listener
@@ -160,7 +59,10 @@ func NewServer(opts ServerOptions, handler http.Handler) (*Server, error) {
 		return nil, err
 	}
 	apply()
-	s.http = s.newHTTP(greeting{handler})
+	if s.probe, err = newProbe(); err != nil {
+		return nil, err
+	}
+	s.http = s.newHTTP(&front{s.probe, handler})
 	return s, nil
 }
 
@@ -208,7 +110,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	if s.acme != nil {
-		if err := s.acme.start(running, &s.running); err != nil {
+		if err := s.acme.start(running, &s.running, s.listening()); err != nil {
 			stop()
 			closeAll(s.listeners)
 			return err
@@ -240,6 +142,15 @@ func (s *Server) serve(l net.Listener) {
 	case s.failed <- err:
 	default:
 	}
+}
+
+// listening is where the server listens, in the form of ServerOptions.Listen.
+func (s *Server) listening() []string {
+	addresses := make([]string, 0, len(s.listeners))
+	for _, l := range s.listeners {
+		addresses = append(addresses, addressOf(l))
+	}
+	return addresses
 }
 
 // Failed delivers the error of the first listener that stopped accepting by itself, if one ever does.

@@ -26,9 +26,10 @@ type usage struct {
 	last    atomic.Int64 // Unix nanoseconds; 0: never
 }
 
-func (u *usage) count(now time.Time) {
-	u.matches.Add(1)
+// count reports whether it is the first match.
+func (u *usage) count(now time.Time) (first bool) {
 	u.last.Store(now.UnixNano())
+	return u.matches.Add(1) == 1
 }
 
 func newTally() *tally { return &tally{keys: map[string]*usage{}} }

@@ -1,0 +1,216 @@
+package webhook
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
+)
+
+// exchange is the working memory of one request, pooled.
+type exchange struct {
+	h     *Handler
+	state *state
+	conn  *conn // nil without Server
+	ep    *endpoint
+	now   time.Time
+	from  client
+
+	buf                  []byte
+	fromConn, fromShared int64 // of the budgets, for buf
+	claimed, sum         digest
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x, ok := h.exchanges.Get().(*exchange)
+	if !ok {
+		return // never: the pool holds nothing else
+	}
+	x.state, x.now, x.conn, x.ep = h.state.Load(), h.now(), connOf(r.Context()), nil
+	x.from = clientOf(r, x.conn.peerOr(r.RemoteAddr), x.state.trusted)
+	x.serve(w, r)
+	x.conn, x.ep = nil, nil
+	h.exchanges.Put(x)
+}
+
+func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
+	v, ok := x.admit(r)
+	if !ok {
+		x.refuse(w, r, v)
+		return
+	}
+	defer x.release()
+	v, ok = x.readBody(r)
+	x.conn.enter() // from here on the connection is not closed in favour of others
+	defer x.conn.leave()
+	var verified *key
+	if ok {
+		if verified = x.verify(r); verified == nil {
+			v = x.failed()
+		}
+	}
+	if verified == nil {
+		x.refuse(w, r, v)
+		return
+	}
+	x.accept(w, r, verified) //nolint:contextcheck // see deadlines
+}
+
+// admit makes the checks that need no body, in the order in which they are promised.
+func (x *exchange) admit(r *http.Request) (verdict, bool) {
+	x.ep = x.state.byPath[r.URL.Path]
+	switch {
+	case x.ep == nil:
+		return notFound, false
+	case r.Method != http.MethodPost:
+		return methodNotAllowed, false
+	case len(x.state.allow) > 0 && !contains(x.state.allow, x.from.addr):
+		return forbiddenAddress, false
+	case !fulfilled(x.ep.required, r):
+		return forbiddenHeader, false
+	case !isPlainJSON(r.Header):
+		return unsupportedMedia, false
+	}
+	return accepted, true
+}
+
+// isPlainJSON reports whether the body is said to be JSON without any content encoding.
+func isPlainJSON(header http.Header) bool {
+	types := header["Content-Type"]
+	if len(types) != 1 || len(header["Content-Encoding"]) > 0 {
+		return false
+	}
+	if types[0] == "application/json" {
+		return true
+	}
+	media, _, _ := strings.Cut(types[0], ";")
+	return strings.EqualFold(strings.TrimSpace(media), "application/json")
+}
+
+func (x *exchange) verify(r *http.Request) *key {
+	wellFormed := parseSignature(r.Header, &x.claimed)
+	return verify(x.ep.keys, x.buf, &x.claimed, &x.sum, wellFormed)
+}
+
+// failed is the verdict on a request that did not verify: 429 takes the place of 401 for an address that goes on.
+func (x *exchange) failed() verdict {
+	if x.h.visitors.mayFail(x.from.group(), x.now, x.state.failureBurst, x.state.failureEvery) {
+		return badSignature
+	}
+	return rateLimited
+}
+
+// accept makes a verified body durable and answers what became of it.
+func (x *exchange) accept(w http.ResponseWriter, r *http.Request, verified *key) {
+	h, ep := x.h, x.ep
+	if verified.used.count(x.now) {
+		h.log.Info("a secret has verified its first delivery since the start", "endpoint", ep.name, "secret", verified.name)
+	}
+	ep.tally.lastVerified.Store(x.now.UnixNano())
+	e := x.event(r, verified)
+	x.release()
+	hold := x.judge(e)
+	receipt, err := h.queue.Append(h.deadlines.in(x.state.appendTimeout), e, hold)
+	if err != nil {
+		x.notStored(w, r, e, err)
+		return
+	}
+	x.done(w, r, e, receipt)
+}
+
+// event is what the queue stores: it shares nothing with x.
+func (x *exchange) event(r *http.Request, verified *key) *queue.Event {
+	body := make([]byte, len(x.buf))
+	copy(body, x.buf)
+	e := &queue.Event{
+		ReceivedAt: x.now,
+		Endpoint:   x.ep.name,
+		DeliveryID: deliveryID(r.Header),
+		Signature:  single(r, signatureHeader),
+		SecretName: verified.name,
+		ClientAddr: x.from.text,
+		Body:       body,
+	}
+	for _, name := range x.state.keep {
+		if name == "Host" {
+			e.Header = append(e.Header, queue.Header{Name: name, Value: r.Host})
+			continue
+		}
+		for _, value := range r.Header[name] {
+			e.Header = append(e.Header, queue.Header{Name: name, Value: value})
+		}
+	}
+	return e
+}
+
+// judge decodes e and returns the reason for the quarantine, or "".
+func (x *exchange) judge(e *queue.Event) string {
+	s, err := signal.Decode(e.Body)
+	if err != nil {
+		return signal.ReasonNotJSON
+	}
+	e.Signal = s
+	if problem := s.Problem(); problem != "" {
+		return problem
+	}
+	if x.ep.tenants != nil && !x.ep.tenants[s.TenantID] {
+		return ReasonUnexpectedTenant
+	}
+	return x.ep.freshness(s, x.now)
+}
+
+// freshness judges the signed body's own timestamp: no header is signed.
+func (ep *endpoint) freshness(s *signal.Signal, now time.Time) string {
+	sent, ok := s.SentAt()
+	switch {
+	case !ok:
+		return ReasonNoTimestamp
+	case now.Sub(sent) > ep.maxAge:
+		return ReasonStale
+	case sent.Sub(now) > ep.clockSkew:
+		return ReasonFuture
+	}
+	return ""
+}
+
+// done answers, counts and logs what the queue did.
+func (x *exchange) done(w http.ResponseWriter, r *http.Request, e *queue.Event, receipt queue.Receipt) {
+	t := x.ep.tally
+	switch receipt.Outcome {
+	case queue.Accepted:
+		t.count(accepted)
+		t.lastAccepted.Store(x.now.UnixNano())
+		x.h.answers.plain[accepted].write(w, r)
+	case queue.Duplicate:
+		t.count(duplicate)
+		x.h.answers.plain[duplicate].write(w, r)
+	default:
+		t.count(quarantined)
+		t.holds.count(receipt.Reason)
+		x.h.answers.forQuarantine(receipt.Reason).write(w, r)
+	}
+	x.watchClock(e, receipt)
+	x.h.trouble.over(x.h.log)
+	x.h.logReceipt(r.Context(), e, receipt)
+	if receipt.Reused {
+		t.reused.Add(1)
+	}
+}
+
+// notStored answers 503: nothing is known to be durable, so the sender must try again.
+func (x *exchange) notStored(w http.ResponseWriter, r *http.Request, e *queue.Event, err error) {
+	v := unavailable
+	if errors.Is(err, queue.ErrFull) {
+		v = queueFull
+	}
+	x.ep.tally.count(v)
+	x.h.refusals.add(e.DeliveryID, Refusal{At: x.now, Reason: v.String(), Status: v.status(), Endpoint: x.ep.name, Address: x.from.text})
+	x.h.answers.plain[v].write(w, r)
+	if r.Context().Err() == nil { // a client that has gone is no trouble of ours
+		x.h.trouble.report(x.h.log, e, err)
+	}
+}

@@ -1,0 +1,110 @@
+package webhook
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Defaults of ServerOptions.
+const (
+	DefaultMaxConnections = 1024
+	DefaultHeaderTimeout  = 5 * time.Second
+	DefaultReadTimeout    = 15 * time.Second
+	DefaultWriteTimeout   = 30 * time.Second
+	DefaultIdleTimeout    = 2 * time.Minute
+	DefaultMaxHeaderBytes = 16 << 10
+)
+
+// ServerOptions configures a Server. Zero values mean the defaults. Exactly one of TLSCert with TLSKey, ACME and
+// Plaintext says how connections are protected.
+type ServerOptions struct {
+	Listen    []string       // host:port or unix:/path
+	Listeners []net.Listener // already open, handed over by systemd; closed on Shutdown
+
+	TLSCert, TLSKey string // PEM files, read again when they change
+	ClientCAFile    string // PEM; clients must show a certificate of one of these
+	ACME            *ACME
+	// Plaintext serves without TLS: on loopback and unix sockets, elsewhere only to TrustedProxies.
+	Plaintext      bool
+	TrustedProxies []netip.Prefix
+
+	MaxConnections int
+	HeaderTimeout  time.Duration // for a request's header, and for the TLS handshake
+	ReadTimeout    time.Duration // for header and body
+	WriteTimeout   time.Duration // for the answer, from the end of the header on
+	IdleTimeout    time.Duration // between two requests
+	MaxHeaderBytes int
+
+	// The rest can't be changed by Reload.
+
+	StateDirectory string           // for ACME's account and certificates
+	Log            *slog.Logger     // nil: none
+	Now            func() time.Time // nil: time.Now
+
+	certificatePoll time.Duration // how often certificate files are looked at; tests shorten it
+}
+
+func (o *ServerOptions) setDefaults() {
+	setDefault(&o.certificatePoll, certificatePoll)
+	setDefault(&o.MaxConnections, DefaultMaxConnections)
+	setDefault(&o.HeaderTimeout, DefaultHeaderTimeout)
+	setDefault(&o.ReadTimeout, DefaultReadTimeout)
+	setDefault(&o.WriteTimeout, DefaultWriteTimeout)
+	setDefault(&o.IdleTimeout, DefaultIdleTimeout)
+	setDefault(&o.MaxHeaderBytes, DefaultMaxHeaderBytes)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+func (o *ServerOptions) check() error {
+	var errs []error
+	if len(o.Listen)+len(o.Listeners) == 0 {
+		errs = append(errs, errors.New("no address to listen on"))
+	}
+	if (o.TLSCert == "") != (o.TLSKey == "") {
+		errs = append(errs, errors.New("tls_cert and tls_key belong together"))
+	}
+	ways := 0
+	for _, chosen := range []bool{o.TLSCert != "", o.ACME != nil, o.Plaintext} {
+		if chosen {
+			ways++
+		}
+	}
+	if ways != 1 {
+		errs = append(errs, errors.New("set one of tls_cert with tls_key, [server.acme] and plaintext"))
+	}
+	if o.Plaintext {
+		errs = append(errs, o.checkPlaintext())
+	}
+	if o.ACME != nil {
+		errs = append(errs, o.ACME.check(o.StateDirectory))
+	}
+	if o.MaxConnections < 0 {
+		errs = append(errs, errors.New("max_connections is negative"))
+	}
+	return errors.Join(errs...)
+}
+
+func (o *ServerOptions) checkPlaintext() error {
+	if o.ClientCAFile != "" {
+		return errors.New("client_ca_file needs TLS, and plaintext is set")
+	}
+	addresses := slices.Clone(o.Listen)
+	for _, l := range o.Listeners {
+		addresses = append(addresses, addressOf(l))
+	}
+	for _, address := range addresses {
+		if !isLocal(address) && len(o.TrustedProxies) == 0 {
+			return errors.New("plaintext on " + address + ": only loopback and unix sockets may go without TLS, or set trusted_proxies")
+		}
+	}
+	return nil
+}
