@@ -110,7 +110,7 @@ func BenchmarkEncode(b *testing.B) {
 
 // BenchmarkSend is everything, against a server in this process that reads and answers.
 func BenchmarkSend(b *testing.B) {
-	for _, events := range []int{1, 50, 500} {
+	for _, events := range []int{1, 12, 50, 500} {
 		b.Run(fmt.Sprintf("events=%d", events), func(b *testing.B) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
@@ -118,6 +118,7 @@ func BenchmarkSend(b *testing.B) {
 			}))
 			defer server.Close()
 			out, _ := buildOutput(b, "", server.URL)
+			out.env.Log = quietLog()
 			batch := variedRecords(b, events)
 			var wg sync.WaitGroup
 			b.ReportAllocs()

@@ -26,7 +26,7 @@ func (o *Output) checkHealth(e *endpoint) {
 // askHealth returns nil when e says that it works, or says nothing about that: a load balancer may not pass the
 // page on, and the next request will show it.
 func (o *Output) askHealth(ctx context.Context, e *endpoint) error {
-	s := &session{lane: &lane{out: o, endpoint: e}}
+	s := o.newSession(&lane{out: o, endpoint: e}, o.env.Now())
 	defer s.disconnect()
 	ans, _, err := s.do(ctx, http.MethodGet, e.healthURL, nil, maxAnswer)
 	if err != nil {

@@ -64,6 +64,7 @@ func resolve(env outputs.Env, key string, ref secret.Ref) (secret.Value, error) 
 // build makes an Output of checked settings.
 func build(env outputs.Env, settings Settings, token, proxyAuth secret.Value) (*Output, error) {
 	o := &Output{env: env, settings: settings, token: token, slots: make(chan struct{}, settings.MaxRequestsInFlight)}
+	o.jsonType, o.gzipEncoding = []string{"application/json"}, []string{"gzip"}
 	o.dial = o.dialer().DialContext
 	o.buffers.keep = 2 * settings.BatchMaxBytes
 	o.limit.Store(int64(settings.BatchMaxBytes))

@@ -26,7 +26,10 @@ type Output struct {
 	proxy    func(*http.Request) (*url.URL, error)
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	expiry   *tlsclient.Expiry
-	metrics  *metrics
+
+	jsonType, gzipEncoding []string // header values, shared by all requests
+
+	metrics *metrics
 
 	pool    *pool
 	buffers buffers

@@ -26,13 +26,15 @@ const (
 func (o *Output) newClient(httpClient *http.Client) *retryablehttp.Client {
 	c := &retryablehttp.Client{
 		HTTPClient:   httpClient,
-		Logger:       debugLogger{o},
 		RetryWaitMin: shortWaitFirst,
 		RetryWaitMax: shortWaitMost,
 		CheckRetry:   o.retryShortly,
 		Backoff:      o.shortBackoff,
 		// Without it the last answer is lost when the retries run out, and with it the code that says why.
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
+	}
+	if o.env.Log.Enabled(context.Background(), slog.LevelDebug) { // each line costs something even if nobody reads it
+		c.Logger = debugLogger{o}
 	}
 	if len(o.settings.URLs) == 1 {
 		c.RetryMax = shortRetries
@@ -102,12 +104,8 @@ func (l debugLogger) Warn(msg string, kv ...any) { l.Debug(msg, kv...) }
 
 // Debug implements retryablehttp.LeveledLogger.
 func (l debugLogger) Debug(msg string, kv ...any) {
-	log := l.out.env.Log
-	if !log.Enabled(context.Background(), slog.LevelDebug) {
-		return
-	}
 	for i := range kv {
 		kv[i] = l.out.redact(fmt.Sprint(kv[i]))
 	}
-	log.Debug(msg, kv...) //nolint:sloglint // the text is the library's
+	l.out.env.Log.Debug(msg, kv...) //nolint:sloglint // the text is the library's
 }

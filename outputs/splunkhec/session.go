@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"sync"
@@ -61,11 +62,11 @@ type lane struct {
 // session is one stretch of a lane: connections, cookies and, with indexer_ack, a channel. It outlives its connections; after
 // max_connection_age the lane begins a new one, while the old one waits for its acknowledgements.
 type session struct {
-	lane    *lane
-	born    time.Time
-	jar     http.CookieJar // nil without indexer_ack
-	channel string         // UUID, empty without indexer_ack
-	acks    *acks          // nil without indexer_ack
+	lane   *lane
+	born   time.Time
+	jar    http.CookieJar // nil without indexer_ack
+	header http.Header    // of every request; the channel's UUID too, with indexer_ack
+	acks   *acks          // nil without indexer_ack
 
 	mu     sync.Mutex
 	client *retryablehttp.Client // nil: connect anew
@@ -106,10 +107,13 @@ func (l *lane) close() {
 }
 
 func (o *Output) newSession(l *lane, now time.Time) *session {
-	s := &session{lane: l, born: now}
+	s := &session{lane: l, born: now, header: http.Header{
+		"Authorization": {"Splunk " + o.token.Reveal()},
+		"User-Agent":    {"linuxguard-bridge/" + o.env.Version},
+	}}
 	if o.settings.IndexerAck {
 		s.jar, _ = cookiejar.New(nil) // never fails without options
-		s.channel = newUUID()
+		s.header["X-Splunk-Request-Channel"] = []string{newUUID()}
 		s.acks = newAcks(s)
 	}
 	return s
@@ -184,19 +188,12 @@ func (s *session) request(ctx context.Context, method, url string, b *body) (*re
 	if err != nil {
 		return nil, err
 	}
-	o := s.lane.out
-	req.Header = http.Header{
-		"Authorization": {"Splunk " + o.token.Reveal()},
-		"User-Agent":    {"linuxguard-bridge/" + o.env.Version},
-	}
+	req.Header = maps.Clone(s.header)
 	if b != nil {
-		req.Header["Content-Type"] = []string{"application/json"}
+		req.Header["Content-Type"] = s.lane.out.jsonType
 		if b.gzipped {
-			req.Header["Content-Encoding"] = []string{"gzip"}
+			req.Header["Content-Encoding"] = s.lane.out.gzipEncoding
 		}
-	}
-	if s.channel != "" {
-		req.Header["X-Splunk-Request-Channel"] = []string{s.channel}
 	}
 	return req, nil
 }
