@@ -43,6 +43,15 @@ func (b *Bridge) Report() admin.Report {
 	return r
 }
 
+// Refusals implements admin.Source.
+func (b *Bridge) Refusals(id string) []admin.TraceRefusal {
+	var all []admin.TraceRefusal
+	for _, r := range b.handler.Refused(id) {
+		all = append(all, admin.TraceRefusal{At: r.At, Status: r.Status, Reason: r.Reason, Endpoint: r.Endpoint, Address: r.Address})
+	}
+	return all
+}
+
 func (b *Bridge) receiverReport(cfg *config.Config) admin.ReceiverReport {
 	r := admin.ReceiverReport{Connections: b.server.Connections()}
 	for _, a := range b.server.Addrs() {

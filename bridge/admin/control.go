@@ -189,7 +189,9 @@ func (s *Server) traceID(ctx context.Context, r *http.Request) (any, error) {
 	if id == "" || len(id) > maxIDBytes {
 		return nil, &requestError{"trace wants one delivery or signal id"}
 	}
-	return trace(ctx, s.opts.Queue, id)
+	t, err := trace(ctx, s.opts.Queue, id)
+	t.Refused = s.opts.Source.Refusals(id)
+	return t, err
 }
 
 // reconcileRange answers for one output, or for all of them.

@@ -11,6 +11,9 @@ type Source interface {
 	// Report is a snapshot for people and metrics. It must return at once, without disk or network, from any
 	// goroutine, and hold no secret and no payload. The queue's part is not in it: Server asks the queue.
 	Report() Report
+	// Refusals returns the recent requests that claimed this delivery ID and were refused, oldest first. What was
+	// refused was never verified: the ID is a claim.
+	Refusals(id string) []TraceRefusal
 }
 
 // Report is what the bridge says of itself beside its queue. Counters start at zero with the process.

@@ -92,6 +92,17 @@ func wireItem(it queue.QuarantineItem, withBody bool) QuarantineItem {
 type Trace struct {
 	ID     string       `json:"id"`
 	Events []TraceEvent `json:"events"` // oldest first
+	// Refused are recent requests that claimed this delivery ID without being verified, oldest first.
+	Refused []TraceRefusal `json:"refused,omitempty"`
+}
+
+// TraceRefusal is one request that was refused, or that could not be made durable (503).
+type TraceRefusal struct {
+	At       time.Time `json:"at"`
+	Status   int       `json:"status"` // HTTP's
+	Reason   string    `json:"reason"`
+	Endpoint string    `json:"endpoint,omitempty"`
+	Address  string    `json:"address"`
 }
 
 // TraceEvent is one event with that ID.

@@ -76,6 +76,7 @@ func TestControlCommands(t *testing.T) {
 		"quarantine-drop-filter":    {args: "quarantine drop 17 --output siem"},
 		"trace":                     {args: "trace sig-9"},
 		"trace-json":                {args: "trace d-17 --json"},
+		"trace-refused":             {args: "trace forged\x1b"},
 		"trace-unknown":             {args: "trace nothing\x1b[31m"},
 		"reconcile":                 {args: "reconcile"},
 		"reconcile-whole":           {args: "reconcile", with: noHole},

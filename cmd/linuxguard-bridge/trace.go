@@ -15,7 +15,8 @@ func newTraceCommand(g *globals) *cobra.Command {
 		Short: "Tell what became of one delivery or signal",
 		Long: "Looks up a delivery ID (the header LinuxGuard-Delivery) or a signal ID and tells when it was received, how\n" +
 			"often it came again, and what became of it at every output: queued, delivered when and at which level,\n" +
-			"quarantined, filtered or dropped. Events are remembered for the dedupe window.\n\n" +
+			"quarantined, filtered or dropped. Events are remembered for the dedupe window. Recent requests that claimed\n" +
+			"the delivery ID and were refused are listed too: what was refused was never verified.\n\n" +
 			"Exit code 0: found; 1: nothing is remembered of it; 2: wrong usage.",
 		Example: "  linuxguard-bridge trace 6f1c2a",
 		Args:    cobra.ExactArgs(1),
@@ -33,7 +34,7 @@ func newTraceCommand(g *globals) *cobra.Command {
 		} else if err := printTrace(g, t); err != nil {
 			return err
 		}
-		if len(t.Events) == 0 {
+		if len(t.Events)+len(t.Refused) == 0 {
 			return fmt.Errorf("nothing is remembered of %s", logging.Clean(t.ID))
 		}
 		return nil
@@ -49,6 +50,7 @@ func printTrace(g *globals, t admin.Trace) error {
 		}
 		p.traceEvent(e)
 	}
+	p.refusals(t)
 	return p.err
 }
 
@@ -79,6 +81,21 @@ func (p *printer) traceEvent(e admin.TraceEvent) {
 		rows = append(rows, []cell{words(o.Output), fateCell(o.Fate), words(orDash(o.Level)), {text: at}})
 	}
 	p.table([]string{"OUTPUT", "FATE", "LEVEL", "NOT LATER THAN"}, rows)
+}
+
+// refusals lists the requests that claimed the ID and were refused.
+func (p *printer) refusals(t admin.Trace) {
+	if len(t.Refused) == 0 {
+		return
+	}
+	if len(t.Events) > 0 {
+		p.printf("\n")
+	}
+	rows := make([][]cell, 0, len(t.Refused))
+	for _, r := range t.Refused {
+		rows = append(rows, []cell{{text: stamp(r.At)}, {text: fmt.Sprint(r.Status)}, words(r.Reason), words(orDash(r.Endpoint)), words(r.Address)})
+	}
+	p.table([]string{"REFUSED AT", "STATUS", "REASON", "ENDPOINT", "FROM"}, rows)
 }
 
 func fateCell(fate string) cell {

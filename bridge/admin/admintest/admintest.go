@@ -24,10 +24,16 @@ import (
 func Now() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }
 
 // Source is an admin.Source that says what it is told to.
-type Source struct{ Says admin.Report }
+type Source struct {
+	Says    admin.Report
+	Refused map[string][]admin.TraceRefusal // by delivery ID
+}
 
 // Report implements admin.Source.
 func (s *Source) Report() admin.Report { return s.Says }
+
+// Refusals implements admin.Source.
+func (s *Source) Refusals(id string) []admin.TraceRefusal { return s.Refused[id] }
 
 // Queue is a queue.Operator in memory. Its fields may be set before it is used.
 type Queue struct {
@@ -145,7 +151,10 @@ type Bridge struct {
 // New returns a Bridge with the figures of Sample.
 func New(log *slog.Logger) *Bridge {
 	report, q := Sample()
-	b := &Bridge{Source: &Source{report}, Queue: q}
+	b := &Bridge{Source: &Source{Says: report, Refused: map[string][]admin.TraceRefusal{
+		"d-17":       {{At: Now().Add(-2 * time.Hour), Status: 503, Reason: "full", Endpoint: "linuxguard", Address: "203.0.113.7"}},
+		"forged\x1b": {{At: Now().Add(-time.Hour), Status: 401, Reason: "signature", Endpoint: "linuxguard", Address: "198.51.100.9"}},
+	}}, Queue: q}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(admin.NewCollector(b.Source))
 	b.Server = admin.New(admin.Options{Source: b.Source, Queue: q, Metrics: registry, Log: log, Now: Now})
