@@ -2,15 +2,19 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"hash/maphash"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
 	"golang.org/x/sys/unix"
 )
 
@@ -183,4 +187,122 @@ func (f *floor) stop() {
 	if err := f.file.Close(); err != nil {
 		f.b.Error(err)
 	}
+}
+
+// fillQueue puts n events into a queue, as fast as that goes: without syncs and in full transactions.
+func fillQueue(b *testing.B, q *embedded, n int) {
+	b.Helper()
+	q.db.NoSync = true
+	defer func() { q.db.NoSync = false }()
+	for n > 0 {
+		var last *batch
+		for range min(n, maxBatchRequests) {
+			i := benchSerial.Add(1)
+			id := fmt.Sprintf("sig_%012d", i)
+			last, _ = q.intake.add(q.requestFor(&Event{
+				ReceivedAt: time.Now(), Endpoint: "linuxguard", DeliveryID: fmt.Sprintf("7b0e1f9c-0000-4000-8000-%012d", i),
+				Body: []byte(`{"data":{"signal_id":"` + id + `"},"more":"` + benchPadding + `"}`), Signal: &signal.Signal{SignalID: id},
+			}, ""))
+			n--
+		}
+		q.signal()
+		<-last.done
+	}
+}
+
+const million = 1_000_000
+
+// BenchmarkAppendBehindBacklog is an append at 64 producers with a million events that no output has taken.
+func BenchmarkAppendBehindBacklog(b *testing.B) {
+	if b.N == 1 {
+		return // the first round only finds out how long one takes; filling is too dear for that
+	}
+	events := benchEvents(b)
+	specs := []OutputSpec{{Name: "stuck"}}
+	q := openTest(b, Options{Directory: benchDir(b), MaxBytes: 64 << 30, Capacity: 100_000, CursorInterval: time.Second, Outputs: specs})
+	fillQueue(b, q, million)
+	if err := q.db.Sync(); err != nil {
+		b.Fatal(err)
+	}
+	produce(b, 64, events, func(e *Event) {
+		if _, err := q.Append(context.Background(), e, ""); err != nil {
+			b.Error(err)
+		}
+	})
+}
+
+// BenchmarkReopen opens a queue that remembers a million deliveries and holds none of them.
+func BenchmarkReopen(b *testing.B) {
+	dir := benchDir(b)
+	opts := Options{Directory: dir, MaxBytes: 64 << 30, Capacity: million, Outputs: []OutputSpec{{Name: "done"}}}
+	q := openTest(b, opts)
+	fillQueue(b, q, million)
+	q.db.NoSync = true
+	q.Advance("done", Progress{Through: million})
+	poll(b, func() bool { return q.Status().Events == 0 })
+	q.db.NoSync = false
+	if err := errors.Join(q.db.Sync(), q.Close(b.Context())); err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	for range b.N {
+		opened, err := Open(b.Context(), opts)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if n := opened.Status().Remembered; n != million {
+			b.Errorf("%d remembered", n)
+		}
+		if err := opened.Close(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}
+
+// BenchmarkMemory states what a remembered delivery costs in memory.
+func BenchmarkMemory(b *testing.B) {
+	keys := hasher{seed: maphash.MakeSeed()}
+	for range b.N {
+		before := heapInUse()
+		m := newMemory(million, 0)
+		for i := range uint64(million) {
+			m.add(keys.digest([]byte("linuxguard"), sequenceKey(i)), keys.delivery([]byte("linuxguard"), sequenceKey(i)), i+1)
+		}
+		b.ReportMetric(float64(heapInUse()-before)/float64(m.byDigest.Len()), "B/delivery")
+		runtime.KeepAlive(m)
+	}
+}
+
+func heapInUse() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// BenchmarkDrain is two outputs that read a backlog from the disk.
+func BenchmarkDrain(b *testing.B) {
+	q := openTest(b, Options{Directory: benchDir(b), MaxBytes: 64 << 30, CursorInterval: time.Second, Outputs: []OutputSpec{{Name: "r0"}, {Name: "r1"}}})
+	fillQueue(b, q, max(256, b.N/256*256))
+	last := q.Status().LastSeq
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	for i := range 2 {
+		wg.Go(func() {
+			for after := uint64(0); after < last; {
+				events, err := q.Read(context.Background(), after, 500, 1<<20)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				after = events[len(events)-1].Seq
+				q.Advance(fmt.Sprint("r", i), Progress{Through: after})
+			}
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(float64(last)/b.Elapsed().Seconds(), "events/s/output")
 }

@@ -223,7 +223,7 @@ func (t *txn) publish() {
 // maintain commits what is due without an append: cursors, and deletions that the last transaction left.
 func (q *embedded) maintain(flush bool) {
 	flush = (flush || q.outputs.urgent()) && q.outputs.dirty()
-	for flush || q.head <= q.outputs.consumed() {
+	for flush || (q.counts.events > 0 && q.head <= q.outputs.consumed()) {
 		if err := q.transact(nil, flush); err != nil {
 			return
 		}

@@ -158,7 +158,7 @@ func (t *txn) forgetOld() error {
 	c := t.seen.Cursor()
 	for k, v := c.First(); k != nil && len(due) < limit; k, v = c.Next() {
 		over := t.counts.seen-len(due) > t.q.opts.Capacity
-		seen, err := parseSeen(v, k)
+		seen, err := viewSeen(v, k)
 		if err != nil { // damaged: no use to anyone
 			due = append(due, forgotten{seq: keySequence(k)})
 			continue
@@ -176,20 +176,21 @@ func (t *txn) forgetOld() error {
 	return t.deleteSeen(due)
 }
 
-func (t *txn) forgottenOf(seen *seenRecord, seq uint64) forgotten {
+func (t *txn) forgottenOf(seen seenView, seq uint64) forgotten {
 	return forgotten{
-		digestKey:   t.q.keys.digest(seen.endpoint, seen.digest[:]),
+		digestKey:   t.q.keys.digest(seen.endpoint, seen.digest),
 		deliveryKey: t.q.keys.delivery(seen.endpoint, seen.deliveryID),
 		seq:         seq,
 	}
 }
 
 // evict notes that a delivery had to go before its time: a body no newer than it can't be judged any more.
-func (t *txn) evict(seen *seenRecord) {
+func (t *txn) evict(seen seenView) {
 	t.evictions++
-	horizon, ok := t.horizons[seen.endpoint]
+	endpoint := string(seen.endpoint)
+	horizon, ok := t.horizons[endpoint]
 	if !ok {
-		horizon = t.q.horizons[seen.endpoint]
+		horizon = t.q.horizons[endpoint]
 	}
 	if !seen.sentAt.After(horizon) {
 		return
@@ -197,7 +198,7 @@ func (t *txn) evict(seen *seenRecord) {
 	if t.horizons == nil {
 		t.horizons = make(map[string]time.Time)
 	}
-	t.horizons[seen.endpoint] = seen.sentAt
+	t.horizons[endpoint] = seen.sentAt
 }
 
 func (t *txn) deleteSeen(due []forgotten) error {

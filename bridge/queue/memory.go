@@ -22,8 +22,9 @@ type remembered struct {
 	delivery uint64 // its key in byDelivery; 0: it has no delivery ID
 }
 
-func newMemory(capacity int) *memory {
-	m := &memory{byDelivery: make(map[uint64]uint64)}
+// newMemory makes a memory that holds at most capacity entries and begins with about expected.
+func newMemory(capacity, expected int) *memory {
+	m := &memory{byDelivery: make(map[uint64]uint64, expected)}
 	// A positive size is the only thing that NewLRU asks for.
 	m.byDigest, _ = simplelru.NewLRU(max(1, capacity), m.forgetDelivery)
 	return m
@@ -61,23 +62,16 @@ func (m *memory) withDigest(key uint64) uint64 {
 type hasher struct{ seed maphash.Seed }
 
 // digest is the key of a body at an endpoint.
-func (h hasher) digest(endpoint string, digest []byte) uint64 {
-	var sum maphash.Hash
-	sum.SetSeed(h.seed)
-	_, _ = sum.Write(digest)
-	_, _ = sum.WriteString(endpoint)
-	return sum.Sum64()
+func (h hasher) digest(endpoint, digest []byte) uint64 {
+	var room [128]byte
+	return maphash.Bytes(h.seed, append(append(room[:0], digest...), endpoint...))
 }
 
 // delivery is the key of a delivery ID at an endpoint; 0 when there is no ID.
-func (h hasher) delivery(endpoint, id string) uint64 {
-	if id == "" {
+func (h hasher) delivery(endpoint, id []byte) uint64 {
+	if len(id) == 0 {
 		return 0
 	}
-	var sum maphash.Hash
-	sum.SetSeed(h.seed)
-	_, _ = sum.WriteString(id)
-	_ = sum.WriteByte(0)
-	_, _ = sum.WriteString(endpoint)
-	return max(1, sum.Sum64())
+	var room [128]byte
+	return max(1, maphash.Bytes(h.seed, append(append(append(room[:0], id...), 0), endpoint...)))
 }

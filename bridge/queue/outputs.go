@@ -66,6 +66,7 @@ func (q *embedded) Cursor(name string) (uint64, error) {
 
 // Advance implements Reader. What is at or below the cursor (the queue has dropped it meanwhile) is ignored.
 func (q *embedded) Advance(name string, p Progress) {
+	p.Through = min(p.Through, q.tail.last()) // no cursor runs ahead of the queue, whatever a worker says
 	if q.outputs.advance(name, p) {
 		q.signal()
 	}

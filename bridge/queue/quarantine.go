@@ -154,8 +154,8 @@ func (t *txn) resend(id uint64, outputs []string) (uint64, error) {
 // requestFor prepares all of an append that needs no transaction.
 func (q *embedded) requestFor(e *Event, hold string) *request {
 	r := &request{event: e, hold: hold, digest: sha256.Sum256(e.Body)}
-	r.digestKey = q.keys.digest(e.Endpoint, r.digest[:])
-	r.deliveryKey = q.keys.delivery(e.Endpoint, e.DeliveryID)
+	r.digestKey = q.keys.digest([]byte(e.Endpoint), r.digest[:])
+	r.deliveryKey = q.keys.delivery([]byte(e.Endpoint), []byte(e.DeliveryID))
 	r.value = appendEvent(newValue(make([]byte, 0, eventSizeHint(e)), kindEvent), e)
 	r.own = crc32.Checksum(r.value[4:], castagnoli)
 	return r

@@ -79,16 +79,32 @@ func (r *seenRecord) encode(buf, key []byte) []byte {
 	return seal(b, key)
 }
 
-func parseSeen(value, key []byte) (*seenRecord, error) {
+// seenView is a seenRecord that shares the value's memory: for looking through many.
+type seenView struct {
+	receivedAt, sentAt                     time.Time
+	digest, endpoint, deliveryID, signalID []byte
+	previous                               uint64
+}
+
+func viewSeen(value, key []byte) (seenView, error) {
 	p, err := open(value, key, kindSeen)
+	if err != nil {
+		return seenView{}, err
+	}
+	v := seenView{receivedAt: p.time(), sentAt: p.time(), digest: p.take(sha256.Size), previous: p.uvarint()}
+	v.endpoint, v.deliveryID, v.signalID = p.bytes(), p.bytes(), p.bytes()
+	return v, p.err()
+}
+
+func parseSeen(value, key []byte) (*seenRecord, error) {
+	v, err := viewSeen(value, key)
 	if err != nil {
 		return nil, err
 	}
-	r := &seenRecord{receivedAt: p.time(), sentAt: p.time()}
-	copy(r.digest[:], p.take(sha256.Size))
-	r.previous = p.uvarint()
-	r.endpoint, r.deliveryID, r.signalID = p.text(), p.text(), p.text()
-	return r, p.err()
+	return &seenRecord{
+		receivedAt: v.receivedAt, sentAt: v.sentAt, digest: [sha256.Size]byte(v.digest), previous: v.previous,
+		endpoint: string(v.endpoint), deliveryID: string(v.deliveryID), signalID: string(v.signalID),
+	}, nil
 }
 
 // encodeQuarantine stores an item under key. An item without a digest (zero) is not one that was held on receipt.

@@ -136,12 +136,12 @@ func (q *embedded) findPart(after uint64, id string) (last uint64, found []Seen,
 		for k, v := c.Seek(sequenceKey(after + 1)); k != nil && n < 4*maxReadEvents; k, v = c.Next() {
 			n++
 			last = keySequence(k)
-			seen, err := parseSeen(v, k)
-			if err != nil || (seen.deliveryID != id && seen.signalID != id) {
+			seen, err := viewSeen(v, k)
+			if err != nil || (string(seen.deliveryID) != id && string(seen.signalID) != id) {
 				continue
 			}
 			found = append(found, Seen{
-				Seq: last, Endpoint: seen.endpoint, DeliveryID: seen.deliveryID, SignalID: seen.signalID,
+				Seq: last, Endpoint: string(seen.endpoint), DeliveryID: string(seen.deliveryID), SignalID: string(seen.signalID),
 				ReceivedAt: seen.receivedAt, Outcome: Accepted,
 			})
 		}

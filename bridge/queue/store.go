@@ -231,19 +231,19 @@ func (q *embedded) loadMeta(meta *bbolt.Bucket) (bridgeID string, err error) {
 
 // loadMemory rebuilds the memory from the remembered deliveries. A damaged one is passed over: it will be pruned in time.
 func (q *embedded) loadMemory(seen *bbolt.Bucket) {
-	q.memory = newMemory(q.opts.Capacity + maxBatchRequests)
+	q.memory = newMemory(q.opts.Capacity+maxBatchRequests, min(q.counts.seen, q.opts.Capacity))
 	c := seen.Cursor()
 	skip := q.counts.seen - q.opts.Capacity
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		if skip--; skip >= 0 {
 			continue
 		}
-		r, err := parseSeen(v, k)
+		r, err := viewSeen(v, k)
 		if err != nil {
 			q.damaged.Add(1)
 			continue
 		}
-		q.memory.add(q.keys.digest(r.endpoint, r.digest[:]), q.keys.delivery(r.endpoint, r.deliveryID), keySequence(k))
+		q.memory.add(q.keys.digest(r.endpoint, r.digest), q.keys.delivery(r.endpoint, r.deliveryID), keySequence(k))
 	}
 }
 
@@ -253,7 +253,7 @@ func (q *embedded) loadQuarantine(bucket *bbolt.Bucket) {
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		item, digest, err := parseQuarantine(v, k)
 		if err == nil && digest != zeroDigest {
-			q.quarantined[q.keys.digest(item.Event.Endpoint, digest[:])] = item.ID
+			q.quarantined[q.keys.digest([]byte(item.Event.Endpoint), digest[:])] = item.ID
 		}
 	}
 }

@@ -87,6 +87,13 @@ func (t *tail) first() uint64 {
 	return t.events[0].Seq
 }
 
+// last returns the newest committed sequence.
+func (t *tail) last() uint64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.lastSeq
+}
+
 // wait returns a channel that is closed when there may be events above after; nil when there are some already.
 func (t *tail) wait(after uint64) <-chan struct{} {
 	t.mu.Lock()

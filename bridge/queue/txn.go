@@ -313,7 +313,7 @@ func (t *txn) removeItem(id uint64) error {
 	t.counts.quarantineBytes -= size
 	t.written = true
 	if err == nil && digest != zeroDigest {
-		digestKey := t.q.keys.digest(item.Event.Endpoint, digest[:])
+		digestKey := t.q.keys.digest([]byte(item.Event.Endpoint), digest[:])
 		t.afterCommit = append(t.afterCommit, func() {
 			if t.q.quarantined[digestKey] == id {
 				delete(t.q.quarantined, digestKey)
