@@ -66,7 +66,7 @@ func (p *Process) launch() error {
 		return err
 	}
 	defer log.Close()                             //nolint:errcheck // the child has its own descriptor
-	cmd := exec.Command(p.Args[0], p.Args[1:]...) //nolint:noctx // it outlives the context that bounds its start
+	cmd := exec.Command(p.Args[0], p.Args[1:]...) // it outlives the context that bounds its start
 	cmd.Dir, cmd.Env = p.Dir, append(os.Environ(), p.Env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	// A test binary that is killed must leave no daemon behind.
