@@ -33,7 +33,7 @@ type Harness struct {
 	Connections func() int
 
 	// Break makes the receiver unreachable, in whatever way makes sends fail, and Mend ends that. Both nil: sends can't
-	// fail (datagrams).
+	// fail (datagrams), so that what comes too fast is lost; the suite then sends a batch when the one before has arrived.
 	Break, Mend func()
 	// Stall makes the receiver take what is sent and never answer or read; nil: it can't be told from a good one.
 	Stall func()

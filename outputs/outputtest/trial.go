@@ -108,7 +108,12 @@ func (tr *trial) sendAll(ctx context.Context, records []outputs.Record, size int
 	size = min(size, tr.out.Batching().MaxRecords)
 	var sent []*batch
 	for part := range slices.Chunk(records, size) {
-		sent = append(sent, tr.send(ctx, part))
+		b := tr.send(ctx, part)
+		sent = append(sent, b)
+		if tr.harness.Break == nil {
+			_ = tr.wait(b)
+			tr.received(b.seqs)
+		}
 	}
 	for _, b := range sent {
 		if err := tr.wait(b); err != nil {
