@@ -77,9 +77,9 @@ func appendColumnValue(dst []byte, c *column, rec *outputs.Record, lim *limits, 
 
 // appendUnknownKeys appends the unknown fields of CEF and LEEF. A category goes under the key that both have for it.
 func (s *Syslog) appendUnknownKeys(dst []byte, rec *outputs.Record, lim *limits, separator byte, escape escaper) []byte {
-	fields := unknown{signal: rec.Signal}
+	fields := unknownFields(rec, lim)
 	for f, i := fields.next(); f != nil; f, i = fields.next() {
-		if len(f.Raw) > lim.field || f.Text == "" {
+		if f.Text == "" {
 			continue
 		}
 		dst = s.appendUnknownKey(append(dst, separator), f, i)

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/linuxguard/linuxguard-bridge/outputs"
@@ -16,7 +17,7 @@ func (s *Syslog) fit(dst []byte, rec *outputs.Record, sequence uint64) []byte {
 		return f.out
 	}
 	f.values = true
-	f.limits.field = -1
+	f.limits.field, f.limits.same = 0, 0
 	for _, stage := range [...]struct{ value, id int }{
 		{512, unlimited}, {128, unlimited}, {32, unlimited}, {0, unlimited},
 		// An ID of more than 256 octets is none that LinuxGuard makes. It is cut rather than let the message grow over a
@@ -78,10 +79,10 @@ func (f *fitting) try() bool {
 	return room >= 0 && f.encode(0, room) >= 0
 }
 
-// dropFields leaves out the largest unknown fields, as few sizes of them as it takes.
+// dropFields leaves out the largest unknown fields, as few as it takes; of equally large ones the last.
 func (f *fitting) dropFields() bool {
 	var sizes []int
-	fields := unknown{signal: f.rec.Signal}
+	fields := unknownFields(f.rec, &whole)
 	for field, _ := fields.next(); field != nil; field, _ = fields.next() {
 		sizes = append(sizes, len(field.Raw))
 	}
@@ -89,18 +90,16 @@ func (f *fitting) dropFields() bool {
 		return false
 	}
 	slices.Sort(sizes)
-	sizes = slices.Compact(sizes)
 	f.fields = true
-	n, _ := slices.BinarySearchFunc(sizes, true, func(size int, _ bool) int {
-		f.limits.field = size
-		if f.encode(0, 0) >= 0 {
-			return -1
-		}
-		return 1
-	})
-	f.limits.field = -1 // when none fits
-	if n > 0 {
-		f.limits.field = sizes[n-1]
+	keep := func(n int) {
+		f.limits.field = sizes[n]
+		smaller, _ := slices.BinarySearch(sizes, sizes[n])
+		f.limits.same = n - smaller
 	}
+	// All of them are too many, as try has found. None of them is always among the choices.
+	keep(sort.Search(len(sizes)-1, func(n int) bool {
+		keep(n + 1)
+		return f.encode(0, 0) < 0
+	}))
 	return f.try()
 }

@@ -186,11 +186,8 @@ func (f *flat) appendColumn(dst []byte, c *column, rec *outputs.Record, lim *lim
 }
 
 func (f *flat) appendUnknown(dst []byte, rec *outputs.Record, lim *limits) []byte {
-	fields := unknown{signal: rec.Signal}
+	fields := unknownFields(rec, lim)
 	for field, _ := fields.next(); field != nil; field, _ = fields.next() {
-		if len(field.Raw) > lim.field {
-			continue
-		}
 		dst = appendComma(dst)
 		dst = append(dst, '"')
 		dst = appendPrefix(dst, f.taken, field)

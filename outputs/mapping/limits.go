@@ -12,7 +12,8 @@ const cutMark = "..."
 type limits struct {
 	description int // in MSG
 	element     int // of the description's copy in the structured data
-	field       int // unknown fields whose JSON is longer are left out
+	field       int // unknown fields whose JSON is so long or longer are left out,
+	same        int // but for the first so many of just that length
 	value       int // of texts that are no ID; noValues leaves those fields out
 	id          int
 	cut         string // what bridge_cut says; empty: nothing is cut

@@ -80,6 +80,29 @@ func TestCutGrows(t *testing.T) {
 	}
 }
 
+// TestFieldsFillTheRoom: of many unknown fields as many are kept as fit, the small ones rather than the large.
+func TestFieldsFillTheRoom(t *testing.T) {
+	t.Parallel()
+	var fields strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&fields, `"f%03d":"equal","g%03d":"%s",`, i, i, strings.Repeat("larger", 3))
+	}
+	rec := record(t, strings.Replace(documented, `"signal_id"`, fields.String()+`"signal_id"`, 1))
+	for message, most := range map[string]int{"text": 30, "json": 60, "cef": 60} { // of octets left over
+		syslog, err := mapping.NewSyslog(mapping.SyslogOptions{Message: message})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, cut := syslog.Append(nil, rec)
+		if !cut || len(out) > mapping.DefaultMaxMessageBytes || len(out) < mapping.DefaultMaxMessageBytes-most {
+			t.Errorf("%s: %d octets, cut %t", message, len(out), cut)
+		}
+		if !strings.Contains(string(out), "f000=") || strings.Contains(string(out), "larger") {
+			t.Errorf("%s: not the smallest fields, or not the first of them: %s", message, out)
+		}
+	}
+}
+
 func TestSequenceID(t *testing.T) {
 	t.Parallel()
 	syslog, err := mapping.NewSyslog(mapping.SyslogOptions{SequenceID: true})

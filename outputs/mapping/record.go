@@ -49,7 +49,7 @@ func notes(rec *outputs.Record, words bool) string {
 
 // renamed appends a note for every unknown field whose name is no word.
 func renamed(rec *outputs.Record, list []string) []string {
-	fields, n := unknown{signal: rec.Signal}, 0
+	fields, n := unknownFields(rec, &whole), 0
 	for f, i := fields.next(); f != nil; f, i = fields.next() {
 		if isWordName(f) {
 			continue
@@ -66,21 +66,39 @@ func renamed(rec *outputs.Record, list []string) []string {
 	return list
 }
 
-// unknown walks over the unknown fields of a signal, those of "data" first.
+// unknown walks over the unknown fields of a signal that limits keep, those of "data" first.
 type unknown struct {
 	signal *signal.Signal
+	field  int // the size from which on fields are left out
+	same   int // how many of just that size are kept
 	i      int
 }
 
-// next returns the next field and its number from 0, or nil.
+func unknownFields(rec *outputs.Record, lim *limits) unknown {
+	return unknown{signal: rec.Signal, field: lim.field, same: lim.same}
+}
+
+// next returns the next field and its number from 0 among all, or nil.
 func (u *unknown) next() (f *signal.Field, number int) {
-	i, extra := u.i, u.signal.Extra
-	u.i++
-	if i < len(extra) {
-		return &extra[i], i
+	extra, envelope := u.signal.Extra, u.signal.EnvelopeExtra
+	for ; u.i < len(extra)+len(envelope); u.i++ {
+		if u.i < len(extra) {
+			f = &extra[u.i]
+		} else {
+			f = &envelope[u.i-len(extra)]
+		}
+		if u.keeps(len(f.Raw)) {
+			u.i++
+			return f, u.i - 1
+		}
 	}
-	if envelope := u.signal.EnvelopeExtra; i-len(extra) < len(envelope) {
-		return &envelope[i-len(extra)], i
+	return nil, u.i
+}
+
+func (u *unknown) keeps(size int) bool {
+	if size == u.field && u.same > 0 {
+		u.same--
+		return true
 	}
-	return nil, i
+	return size < u.field
 }

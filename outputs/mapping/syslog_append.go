@@ -77,11 +77,9 @@ func (s *Syslog) appendElement(dst []byte, rec *outputs.Record, lim *limits) []b
 	if lim.cut != "" {
 		dst = rfc5424.AppendParam(dst, cutField, lim.cut)
 	}
-	fields := unknown{signal: rec.Signal}
+	fields := unknownFields(rec, lim)
 	for f, i := fields.next(); f != nil; f, i = fields.next() {
-		if len(f.Raw) <= lim.field {
-			dst = s.appendUnknownParam(dst, f, i)
-		}
+		dst = s.appendUnknownParam(dst, f, i)
 	}
 	return rfc5424.CloseElement(dst)
 }
