@@ -29,7 +29,7 @@ type pumped struct {
 	err   error
 }
 
-func newPump(o *Output, n int) *pump { return &pump{out: o, n: n, fates: make(chan pumped, n)} }
+func newPump(o *Output, n int) *pump { return &pump{out: o, n: n, fates: make(chan pumped, n+1)} }
 
 // start runs the pump until everything is confirmed; the channel is closed then.
 func (p *pump) start(ctx context.Context) <-chan struct{} {
@@ -47,42 +47,40 @@ func (p *pump) run(ctx context.Context) {
 	batches := (p.n + size - 1) / size
 	waiting := map[int]bool{} // failed, to be sent again
 	next, inFlight, open := 0, 0, batches
-	probing := false
-	for open > 0 {
-		if inFlight > 0 && (probing || inFlight*size+size > b.MaxInFlight || next == batches && len(waiting) == 0) {
-			f := <-p.fates
-			inFlight--
-			var partial *outputs.PartialError
-			switch {
-			case f.err == nil || errors.As(f.err, &partial) && partial.Rest == nil:
-				open--
-				probing = false
-				p.count(f.batch, size, partial)
-			default:
-				waiting[f.batch] = true
-				probing = true
-				p.note(f.err)
-				if inFlight == 0 {
-					select {
-					case <-time.After(20 * time.Millisecond):
-					case <-ctx.Done():
-						return
-					}
-				}
-			}
-			if probing && inFlight > 0 {
-				continue
-			}
-		}
-		if ctx.Err() != nil {
+	probing := false // after a failure, until something gets through
+	settle := func(f pumped) {
+		inFlight--
+		var partial *outputs.PartialError
+		if f.err == nil || errors.As(f.err, &partial) && partial.Rest == nil {
+			open--
+			probing = false
+			p.count(f.batch, size, partial)
 			return
+		}
+		waiting[f.batch], probing = true, true
+		p.note(f.err)
+	}
+	for open > 0 && ctx.Err() == nil {
+		nothingToSend := next == batches && len(waiting) == 0
+		if inFlight > 0 && (probing || nothingToSend || (inFlight+1)*size > b.MaxInFlight) {
+			settle(<-p.fates)
+			continue
+		}
+		select {
+		case f := <-p.fates:
+			settle(f)
+			continue
+		default:
+		}
+		if nothingToSend {
+			continue
+		}
+		if probing {
+			time.Sleep(20 * time.Millisecond) // the worker's back-off
 		}
 		i := next
 		for f := range waiting {
 			i = min(i, f)
-		}
-		if i == batches {
-			continue
 		}
 		if waiting[i] {
 			delete(waiting, i)
