@@ -26,6 +26,8 @@ type Options struct {
 	Queue    string
 	Outputs  string
 
+	Plaintext bool // no TLS: a proxy in front of the daemon ends it
+
 	Env []string // of the daemon, beside the test's own
 }
 
@@ -184,7 +186,14 @@ func (b *Bridge) TryAddress(ctx context.Context) (string, error) {
 }
 
 // URL is where webhooks are posted to.
-func (b *Bridge) URL() string { b.t.Helper(); return "https://" + b.Address() + EndpointPath }
+func (b *Bridge) URL() string {
+	b.t.Helper()
+	scheme := "https://"
+	if b.settings.Plaintext {
+		scheme = "http://"
+	}
+	return scheme + b.Address() + EndpointPath
+}
 
 // Signer signs with the endpoint's secret.
 func (b *Bridge) Signer() *sender.Signer { return &sender.Signer{Secret: b.Secret, Now: time.Now} }

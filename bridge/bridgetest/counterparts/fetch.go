@@ -1,6 +1,7 @@
 package counterparts
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,8 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/repo"
 )
 
-// debian is one program's set of packages. Names with a "|" are alternatives: releases rename libraries.
+// debian is one program's set of packages. Names with a "|" are alternatives: releases rename libraries; an empty last
+// one stands for none.
 type debian struct {
 	name     string
 	packages []string
@@ -118,7 +120,9 @@ func (d debian) download(ctx context.Context, dir string, options []string) erro
 		if err != nil {
 			return err
 		}
-		args = append(args, name)
+		if name != "" {
+			args = append(args, name)
+		}
 	}
 	_, err := repo.Output(ctx, dir, "apt-get", args...)
 	return err
@@ -127,6 +131,9 @@ func (d debian) download(ctx context.Context, dir string, options []string) erro
 // known is the first of names that the package lists have.
 func known(ctx context.Context, names, options []string) (string, error) {
 	for _, name := range names {
+		if name == "" {
+			return "", nil
+		}
 		args := append(append([]string{}, options...), "policy", name)
 		text, err := repo.Output(ctx, "", "apt-cache", args...)
 		if err != nil {
@@ -157,6 +164,9 @@ func ownLists(ctx context.Context, dir string) ([]string, error) {
 
 // missingLibraries says by name what the system lacks to run binary.
 func missingLibraries(ctx context.Context, binary, root string) error {
+	if isScript(binary) {
+		return nil
+	}
 	cmd := exec.CommandContext(ctx, "ldd", binary)
 	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+libraryPath(root))
 	text, err := cmd.Output()
@@ -173,6 +183,11 @@ func missingLibraries(ctx context.Context, binary, root string) error {
 		return fmt.Errorf("%s needs libraries that this system lacks: %s", filepath.Base(binary), strings.Join(missing, ", "))
 	}
 	return nil
+}
+
+func isScript(path string) bool {
+	b, err := os.ReadFile(path)
+	return err == nil && bytes.HasPrefix(b, []byte("#!"))
 }
 
 // libraryPath is LD_LIBRARY_PATH for an unpacked tree.

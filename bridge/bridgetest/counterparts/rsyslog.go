@@ -123,7 +123,7 @@ func wanted(host string, ports map[string]int) []string {
 // Prepare fetches and builds every counterpart and returns one line on each with its version.
 func Prepare(ctx context.Context) ([]string, error) {
 	var lines []string
-	for _, d := range []debian{rsyslogPackages(), syslogNGPackages()} {
+	for _, d := range programs() {
 		tree, err := d.fetch(ctx)
 		if err != nil {
 			return nil, err
