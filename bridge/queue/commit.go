@@ -28,6 +28,7 @@ func (q *embedded) run() {
 		q.maintain(flush)
 		if flush {
 			q.compact()
+			q.news.say(q.opts.Log, q.opts.Now(), q.opts.Capacity)
 		}
 		q.rounds.Add(1)
 	}

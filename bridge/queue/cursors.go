@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -84,7 +85,14 @@ func (q *embedded) SetOutputs(ctx context.Context, specs []OutputSpec) (map[stri
 		clear(left)
 		return t.setOutputs(specs, left)
 	})
-	return left, err
+	if err != nil {
+		return nil, fmt.Errorf("set the queue's outputs: %w", err)
+	}
+	for name, n := range left {
+		q.opts.Log.Warn("an output was removed from the configuration; what it had not delivered is not kept for it any more",
+			"output", name, "events", n)
+	}
+	return left, nil
 }
 
 func (t *txn) setOutputs(specs []OutputSpec, left map[string]uint64) error {

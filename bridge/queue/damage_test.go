@@ -45,7 +45,7 @@ func soundFile(t *testing.T) ([]byte, map[string][]byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.close()
+	defer func() { _ = p.close() }()
 	file := make([]byte, int64(p.meta.pages)*p.pageSize)
 	if _, err := p.file.ReadAt(file, 0); err != nil {
 		t.Fatal(err)

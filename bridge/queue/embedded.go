@@ -39,7 +39,8 @@ type embedded struct {
 	retry       retry
 	broken      bool // db was closed after a failed write or sync: its file is written anew before it is used
 	abandoned   bool // bbolt panicked while it held its locks: the file is left to it
-	warned      int  // levels of fillLevels that were warned of
+	news        news
+	warned      int // levels of fillLevels that were warned of
 
 	tail    tail
 	outputs outputs
@@ -51,13 +52,15 @@ type embedded struct {
 	oldestSeen time.Time
 	health     health
 
-	metrics  *metrics
-	evicted  atomic.Uint64
-	damaged  atomic.Uint64
-	commits  atomic.Uint64
-	salvages atomic.Uint64
-	suspect  atomic.Bool   // a reader met a fault: the database must be checked
-	rounds   atomic.Uint64 // of the committer's loop, for Ping
+	metrics     *metrics
+	evicted     atomic.Uint64
+	damaged     atomic.Uint64
+	commits     atomic.Uint64
+	salvages    atomic.Uint64
+	compactions atomic.Uint64
+	duplicates  duplicates
+	suspect     atomic.Bool   // a reader met a fault: the database must be checked
+	rounds      atomic.Uint64 // of the committer's loop, for Ping
 }
 
 // health says whether appends can be made durable.

@@ -138,7 +138,7 @@ func dropCache(path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED), f.Close()) //nolint:gosec // a descriptor fits
+	return errors.Join(unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED), f.Close())
 }
 
 // probeSize is what must fit before a queue that had no space calls itself healthy again.
@@ -223,6 +223,7 @@ func (q *embedded) compact() {
 		}
 		return
 	}
+	q.compactions.Add(1)
 	q.opts.Log.Info("compacted the queue's database", "bytes_before", info.Size(), "took", time.Since(started))
 }
 

@@ -97,8 +97,15 @@ func (in *intake) close() {
 func (q *embedded) Append(ctx context.Context, e *Event, hold string) (Receipt, error) {
 	r := q.requestFor(e, hold)
 	err := q.submit(ctx, r)
-	q.metrics.appended(r.receipt, err)
-	return r.receipt, err
+	if err != nil {
+		q.metrics.appended(Receipt{}, err)
+		return Receipt{}, err
+	}
+	q.metrics.appended(r.receipt, nil)
+	if r.receipt.Outcome == Duplicate {
+		q.duplicates.count(r.receipt.Seq)
+	}
+	return r.receipt, nil
 }
 
 func eventSizeHint(e *Event) int {

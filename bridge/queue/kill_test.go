@@ -84,7 +84,7 @@ func finishDelivery(t *testing.T, dir, record string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	if err := deliverTo(q, f, q.Status().LastSeq); err != nil {
 		t.Fatal(err)
 	}

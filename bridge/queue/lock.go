@@ -15,11 +15,11 @@ import (
 // is replaced by compaction and salvage, and a lock on it would stay with the old file.
 func lockFolder(dir string) (*os.File, error) {
 	path := filepath.Join(dir, "queue.lock")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the queue's own folder
 	if err != nil {
 		return nil, fmt.Errorf("open the queue's lock file: %w", err)
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) //nolint:gosec // a descriptor fits
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if err == nil {
 		err = writePID(f)
 	}

@@ -9,14 +9,30 @@ import (
 
 const namespace = "linuxguard_bridge_queue"
 
-// metrics are what the queue counts itself; gauges come from Status when they are asked for.
+// metrics are what the queue counts itself, and the descriptions of what Status says when it is asked.
 type metrics struct {
 	appends *prometheus.CounterVec
 	commits prometheus.Histogram
 	batch   prometheus.Histogram
+	status  []statusMetric
+	outputs []outputMetric
 }
 
-func newMetrics() *metrics {
+// statusMetric is one number of Status.
+type statusMetric struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(*Status) float64
+}
+
+// outputMetric is one number of every OutputStatus.
+type outputMetric struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(*OutputStatus) float64
+}
+
+func newMetrics(q *embedded) *metrics {
 	return &metrics{
 		appends: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "appends_total", Help: "Events handed to the queue, by what became of them.",
@@ -27,9 +43,65 @@ func newMetrics() *metrics {
 		}),
 		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "commit_events", Help: "Events accepted in a commit.",
-			Buckets: prometheus.ExponentialBuckets(1, 2, 12),
+			Buckets: prometheus.ExponentialBuckets(1, 2, 13),
 		}),
+		status:  statusMetrics(q),
+		outputs: outputMetrics(),
 	}
+}
+
+func statusMetrics(q *embedded) []statusMetric {
+	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
+	metric := func(name, help string, kind prometheus.ValueType, value func(*Status) float64) statusMetric {
+		return statusMetric{prometheus.NewDesc(namespace+"_"+name, help, nil, nil), kind, value}
+	}
+	return []statusMetric{
+		metric("healthy", "1 when appends can be made durable.", gauge, func(s *Status) float64 { return one(s.Healthy) }),
+		metric("events", "Live events.", gauge, func(s *Status) float64 { return float64(s.Events) }),
+		metric("bytes", "Bytes of the live events.", gauge, func(s *Status) float64 { return float64(s.Bytes) }),
+		metric("max_bytes", "Allowance of the live events.", gauge, func(s *Status) float64 { return float64(s.MaxBytes) }),
+		metric("file_bytes", "Size of the database file.", gauge, func(s *Status) float64 { return float64(s.FileBytes) }),
+		metric("last_sequence", "The newest sequence given (bridge_seq).", gauge, func(s *Status) float64 { return float64(s.LastSeq) }),
+		metric("quarantine_items", "Items in the quarantine.", gauge, func(s *Status) float64 { return float64(s.Quarantine) }),
+		metric("quarantine_bytes", "Bytes in the quarantine.", gauge, func(s *Status) float64 { return float64(s.QuarantineBytes) }),
+		metric("quarantine_max_bytes", "Allowance of the quarantine.", gauge, func(s *Status) float64 { return float64(s.QuarantineMaxBytes) }),
+		metric("remembered_deliveries", "Deliveries in the dedupe memory.", gauge, func(s *Status) float64 { return float64(s.Remembered) }),
+		metric("remembered_capacity", "Capacity of the dedupe memory.", gauge, func(s *Status) float64 { return float64(s.Capacity) }),
+		metric("remembered_seconds", "Age of the oldest remembered delivery.", gauge, func(s *Status) float64 { return s.WindowCovered.Seconds() }),
+		metric("evicted_total", "Deliveries forced out of the memory younger than the window.", counter, func(s *Status) float64 { return float64(s.Evicted) }),
+		metric("damaged_total", "Stored values that failed their checksum.", counter, func(s *Status) float64 { return float64(s.Damaged) }),
+		metric("commits_total", "Transactions made durable.", counter, func(s *Status) float64 { return float64(s.Commits) }),
+		metric("salvages_total", "Damaged databases that were set aside and salvaged.", counter, func(*Status) float64 { return float64(q.salvages.Load()) }),
+		metric("compactions_total", "Times that the database file was shrunk.", counter, func(*Status) float64 { return float64(q.compactions.Load()) }),
+	}
+}
+
+func outputMetrics() []outputMetric {
+	metric := func(name, help string, kind prometheus.ValueType, value func(*OutputStatus) float64) outputMetric {
+		return outputMetric{prometheus.NewDesc(namespace+"_output_"+name, help, []string{"output"}, nil), kind, value}
+	}
+	return []outputMetric{
+		metric("cursor", "The newest sequence that the output is done with.", prometheus.GaugeValue,
+			func(o *OutputStatus) float64 { return float64(o.Cursor) }),
+		metric("queued_events", "Events that wait for the output.", prometheus.GaugeValue,
+			func(o *OutputStatus) float64 { return float64(o.Queued) }),
+		metric("oldest_timestamp_seconds", "When the oldest event that waits for the output was received, Unix time; 0 when none waits.",
+			prometheus.GaugeValue, func(o *OutputStatus) float64 {
+				if o.Oldest.IsZero() {
+					return 0
+				}
+				return float64(o.Oldest.UnixMilli()) / 1000
+			}),
+		metric("dropped_total", "Events dropped by when_full = drop_oldest.", prometheus.CounterValue,
+			func(o *OutputStatus) float64 { return float64(o.Dropped) }),
+	}
+}
+
+func one(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 func (m *metrics) appended(r Receipt, err error) {
@@ -38,14 +110,14 @@ func (m *metrics) appended(r Receipt, err error) {
 
 func outcomeLabel(r Receipt, err error) string {
 	switch {
-	case err == nil && r.Reused:
-		return "accepted_reused_id"
-	case err == nil:
-		return r.Outcome.String()
 	case errors.Is(err, ErrFull):
 		return "full"
-	default:
+	case err != nil:
 		return "unavailable"
+	case r.Reused:
+		return "accepted_reused_id"
+	default:
+		return r.Outcome.String()
 	}
 }
 
@@ -55,7 +127,17 @@ func (m *metrics) committed(took time.Duration, events int) {
 }
 
 // Describe implements prometheus.Collector.
-func (q *embedded) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(q, ch) }
+func (q *embedded) Describe(ch chan<- *prometheus.Desc) {
+	q.metrics.appends.Describe(ch)
+	q.metrics.commits.Describe(ch)
+	q.metrics.batch.Describe(ch)
+	for _, m := range q.metrics.status {
+		ch <- m.desc
+	}
+	for _, m := range q.metrics.outputs {
+		ch <- m.desc
+	}
+}
 
 // Collect implements prometheus.Collector.
 func (q *embedded) Collect(ch chan<- prometheus.Metric) {
@@ -63,52 +145,12 @@ func (q *embedded) Collect(ch chan<- prometheus.Metric) {
 	ch <- q.metrics.commits
 	ch <- q.metrics.batch
 	s := q.Status()
-	for _, m := range gauges(&s) {
-		ch <- prometheus.MustNewConstMetric(prometheus.NewDesc(namespace+"_"+m.name, m.help, nil, nil), m.kind, m.value)
+	for _, m := range q.metrics.status {
+		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&s))
 	}
-	for _, o := range s.Outputs {
-		collectOutput(ch, o)
-	}
-}
-
-func collectOutput(ch chan<- prometheus.Metric, o OutputStatus) {
-	emit := func(name, help string, kind prometheus.ValueType, value float64) {
-		desc := prometheus.NewDesc(namespace+"_output_"+name, help, []string{"output"}, nil)
-		ch <- prometheus.MustNewConstMetric(desc, kind, value, o.Name)
-	}
-	emit("cursor", "The newest sequence that the output is done with.", prometheus.GaugeValue, float64(o.Cursor))
-	emit("queued_events", "Events that wait for the output.", prometheus.GaugeValue, float64(o.Queued))
-	emit("dropped_total", "Events dropped by when_full = drop_oldest.", prometheus.CounterValue, float64(o.Dropped))
-}
-
-// number is one metric without labels.
-type number struct {
-	name, help string
-	kind       prometheus.ValueType
-	value      float64
-}
-
-func gauges(s *Status) []number {
-	healthy := 0.0
-	if s.Healthy {
-		healthy = 1
-	}
-	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
-	return []number{
-		{"healthy", "1 when appends can be made durable.", gauge, healthy},
-		{"events", "Live events.", gauge, float64(s.Events)},
-		{"bytes", "Bytes of the live events.", gauge, float64(s.Bytes)},
-		{"max_bytes", "Allowance of the live events.", gauge, float64(s.MaxBytes)},
-		{"file_bytes", "Size of the database file.", gauge, float64(s.FileBytes)},
-		{"last_sequence", "The newest sequence given (bridge_seq).", gauge, float64(s.LastSeq)},
-		{"quarantine_items", "Items in the quarantine.", gauge, float64(s.Quarantine)},
-		{"quarantine_bytes", "Bytes in the quarantine.", gauge, float64(s.QuarantineBytes)},
-		{"quarantine_max_bytes", "Allowance of the quarantine.", gauge, float64(s.QuarantineMaxBytes)},
-		{"remembered_deliveries", "Deliveries in the dedupe memory.", gauge, float64(s.Remembered)},
-		{"remembered_capacity", "Capacity of the dedupe memory.", gauge, float64(s.Capacity)},
-		{"remembered_seconds", "Age of the oldest remembered delivery.", gauge, s.WindowCovered.Seconds()},
-		{"evicted_total", "Deliveries forced out of the memory younger than the window.", counter, float64(s.Evicted)},
-		{"damaged_total", "Stored values that failed their checksum.", counter, float64(s.Damaged)},
-		{"commits_total", "Transactions made durable.", counter, float64(s.Commits)},
+	for _, m := range q.metrics.outputs {
+		for i := range s.Outputs {
+			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&s.Outputs[i]), s.Outputs[i].Name)
+		}
 	}
 }

@@ -61,7 +61,7 @@ func TestModel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		m := &model{t: t, clock: &fakeClock{at: time.Unix(1_800_000_000, 0).UTC()}, horizons: make(map[string]time.Time), cursors: map[string]uint64{"a": 0}}
 		m.opts = Options{
 			Directory: dir, Capacity: 6, Window: time.Hour, MaxBytes: 6000, CursorInterval: time.Millisecond,

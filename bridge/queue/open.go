@@ -99,8 +99,8 @@ func newEmbedded(opts Options, lock *os.File) *embedded {
 		stop:    make(chan struct{}),
 		stopped: make(chan struct{}),
 		health:  health{ok: true},
-		metrics: newMetrics(),
 	}
+	q.metrics = newMetrics(q)
 	q.tail.limit = opts.TailBytes
 	q.outputs.byName = make(map[string]*output)
 	return q

@@ -53,7 +53,7 @@ func (q *embedded) waitForNews(ctx context.Context, after uint64) error {
 // Range implements Reader.
 func (q *embedded) Range(ctx context.Context, first, last uint64, maxBytes int) ([]*Event, error) {
 	for after := first - 1; after < last; {
-		limit := int(min(last-after, maxReadEvents)) //nolint:gosec // at most maxReadEvents
+		limit := int(min(last-after, maxReadEvents))
 		events, ok := q.tail.read(after, limit, maxBytes)
 		if ok {
 			return events, nil

@@ -37,23 +37,13 @@ type salvage struct {
 // salvaged says what a salvage found.
 type salvaged struct {
 	aside        string // the damaged file's new name
-	cause        error
-	events, lost uint64
-	newIdentity  bool
-}
-
-func (s *salvaged) String() string {
-	text := fmt.Sprintf("the queue's database was damaged (%v) and is set aside as %s; %d events were salvaged, %d are lost",
-		s.cause, s.aside, s.events, s.lost)
-	if s.newIdentity {
-		text += "; the newest sequence is not certain, so the queue has a new bridge_id"
-	}
-	return text
+	events, lost uint64 // that some output waits for
+	newIdentity  bool   // the newest sequence is not certain, so none may be given under the old bridge_id
 }
 
 // salvageFile makes a new database at q.path of what the damaged one there holds, and keeps that one under a dated name.
 // Whenever it is interrupted, the damaged file is still at q.path and is salvaged again.
-func (q *embedded) salvageFile(cause error) (*salvaged, error) {
+func (q *embedded) salvageFile() (*salvaged, error) {
 	from, err := openPageFile(q.path)
 	if from == nil {
 		return nil, err
@@ -77,7 +67,7 @@ func (q *embedded) salvageFile(cause error) (*salvaged, error) {
 	if err := replaceFile(temporary, q.path); err != nil {
 		return nil, fmt.Errorf("put the salvaged database in place: %w", err)
 	}
-	return &salvaged{aside: filepath.Base(aside), cause: cause, events: s.events, lost: s.lost, newIdentity: !s.certain}, nil
+	return &salvaged{aside: filepath.Base(aside), events: s.events, lost: s.lost, newIdentity: !s.certain}, nil
 }
 
 func removeIfThere(path string) error {

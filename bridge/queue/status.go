@@ -21,16 +21,7 @@ func (q *embedded) publishStatus(t *txn) {
 	q.statusMu.Unlock()
 	q.setHealth(health{ok: true})
 	q.watchFill(t.full)
-	if t.evictions > 0 {
-		q.opts.Log.Warn("the memory of seen deliveries is full: entries younger than dedupe.window had to go; raise dedupe.capacity",
-			"evicted", t.evictions, "capacity", q.opts.Capacity)
-	}
-	for _, f := range t.flushed {
-		if f.drop {
-			q.opts.Log.Warn("the queue is full: the oldest events of an output with when_full = drop_oldest were dropped",
-				"output", f.name, "first", f.runs[0].First, "last", f.runs[0].Last)
-		}
-	}
+	q.news.note(t)
 }
 
 // Status implements Operator.
@@ -142,7 +133,7 @@ func (q *embedded) findPart(after uint64, id string) (last uint64, found []Seen,
 			}
 			found = append(found, Seen{
 				Seq: last, Endpoint: string(seen.endpoint), DeliveryID: string(seen.deliveryID), SignalID: string(seen.signalID),
-				ReceivedAt: seen.receivedAt, Outcome: Accepted,
+				ReceivedAt: seen.receivedAt, Outcome: Accepted, Duplicates: q.duplicates.of(last),
 			})
 		}
 		return nil

@@ -44,12 +44,13 @@ func (q *embedded) openStore() error {
 }
 
 func (q *embedded) salvageStore(cause error) error {
-	found, err := q.salvageFile(cause)
+	found, err := q.salvageFile()
 	if err != nil {
 		return fmt.Errorf("the queue's database is damaged (%w) and could not be salvaged: %w", cause, err)
 	}
 	q.salvages.Add(1)
-	q.opts.Log.Error(found.String())
+	q.opts.Log.Error("the queue's database was damaged and has been salvaged", "error", cause, "set_aside_as", found.aside,
+		"events", found.events, "lost", found.lost, "new_bridge_id", found.newIdentity)
 	return nil
 }
 
