@@ -16,8 +16,7 @@ func (s *Syslog) fit(dst []byte, rec *outputs.Record, sequence uint64) []byte {
 	if f.try() || f.dropFields() {
 		return f.out
 	}
-	f.values = true
-	f.limits.field, f.limits.same = 0, 0
+	f.values = true // and no unknown field is left, or dropFields would have made do with it
 	for _, stage := range [...]struct{ value, id int }{
 		{512, unlimited}, {128, unlimited}, {32, unlimited}, {0, unlimited},
 		// An ID of more than 256 octets is none that LinuxGuard makes. It is cut rather than let the message grow over a
