@@ -215,6 +215,13 @@ func mustBePrivate(t *testing.T, dir string) {
 
 func mustAnswerOnlyChallenges(t *testing.T, l net.Listener) {
 	t.Helper()
+	for range acmeConnections + 50 { // idle ones keep nobody out
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close() //nolint:errcheck // the test is over
+	}
 	for _, path := range []string{"/", testPath, "/.well-known/acme-challenge/unknown"} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String()+path, nil)
 		if err != nil {

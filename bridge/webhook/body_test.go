@@ -21,7 +21,7 @@ type stuckBody struct {
 
 func (b *stuckBody) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
-	if err == io.EOF { //nolint:errorlint // strings.Reader's
+	if err == io.EOF {
 		b.arrived.Do(b.all.Done)
 		<-b.release
 		return n, io.ErrUnexpectedEOF
