@@ -61,6 +61,7 @@ func (d *delivery) run() {
 			err = d.send(part, &slow)
 		}
 	}
+	d.batch, d.parts = nil, nil // what waits for its acknowledgement keeps no bodies
 	d.finish(err)
 	if slow && err == nil {
 		d.out.pause()

@@ -33,7 +33,7 @@ func (o *Output) newClient(httpClient *http.Client) *retryablehttp.Client {
 		// Without it the last answer is lost when the retries run out, and with it the code that says why.
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}
-	if o.env.Log.Enabled(context.Background(), slog.LevelDebug) { // each line costs something even if nobody reads it
+	if o.env.Log.Enabled(o.life, slog.LevelDebug) { // each line costs something even if nobody reads it
 		c.Logger = debugLogger{o}
 	}
 	if len(o.settings.URLs) == 1 {
