@@ -130,7 +130,9 @@ func parseQuarantine(value, key []byte) (*QuarantineItem, [sha256.Size]byte, err
 	item.At = p.time()
 	item.Reason, item.Output = p.text(), p.text()
 	item.Event.Seq = p.uvarint()
-	item.Raw = p.bytes()
+	if raw := p.bytes(); len(raw) > 0 {
+		item.Raw = raw
+	}
 	return item, digest, parseEvent(&p, &item.Event)
 }
 

@@ -1,0 +1,355 @@
+package queue
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// logBuffer collects what a queue logs.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) has(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.b.String(), text)
+}
+
+func (l *logBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+func TestFailedCommitLeavesNoTrace(t *testing.T) {
+	t.Parallel()
+	clock := &fakeClock{at: time.Now()}
+	var fail sync.Map
+	opts := Options{Outputs: []OutputSpec{{Name: "a"}}, Now: clock.now, CursorInterval: time.Millisecond}
+	opts.hooks.failCommit = func() error {
+		if _, on := fail.Load("now"); on {
+			return errors.New("the disk is gone")
+		}
+		return nil
+	}
+	q := openTest(t, opts)
+	mustAppend(t, q, newEvent(t, "d0", "s0"), Accepted)
+	fail.Store("now", true)
+	e := newEvent(t, "d1", "s1")
+	var wg sync.WaitGroup
+	for i := range 8 { // duplicates in flight share the failure
+		wg.Go(func() {
+			if r, err := q.Append(t.Context(), eventWithBody(t, fmt.Sprint(i), e.Body), ""); !errors.Is(err, ErrUnavailable) {
+				t.Errorf("%+v, %v", r, err)
+			}
+		})
+	}
+	wg.Wait()
+	if s := q.Status(); s.Healthy || s.LastSeq != 1 {
+		t.Errorf("%+v", s)
+	}
+	fail.Delete("now")
+	poll(t, func() bool { clock.add(time.Second); return q.Status().Healthy })
+	if r := mustAppend(t, q, e, Accepted); r.Seq != 2 {
+		t.Errorf("sequence %d, want 2", r.Seq)
+	}
+}
+
+func TestAbandonedAppend(t *testing.T) {
+	t.Parallel()
+	reached, release := make(chan struct{}, 1), make(chan struct{})
+	var stopAt sync.Map
+	opts := Options{Outputs: []OutputSpec{{Name: "a"}}}
+	opts.hooks.at = func(step string) {
+		if _, on := stopAt.LoadAndDelete(step); on {
+			reached <- struct{}{}
+			<-release
+		}
+	}
+	q := openTest(t, opts)
+	stopAt.Store("filled", true)
+	ctx, cancel := context.WithCancel(t.Context())
+	begun, waiting := make(chan error, 1), make(chan error, 1)
+	first, second := newEvent(t, "d1", "s1"), newEvent(t, "d2", "s2")
+	go func() { _, err := q.Append(ctx, first, ""); begun <- err }()
+	<-reached
+	go func() { _, err := q.Append(ctx, second, ""); waiting <- err }()
+	poll(t, func() bool { q.intake.mu.Lock(); defer q.intake.mu.Unlock(); return len(q.intake.queue) == 1 })
+	cancel()
+	for _, ended := range []chan error{begun, waiting} {
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
+		}
+	}
+	close(release)
+	// The one whose commit had begun is remembered although nobody waited for it; the other was never tried.
+	mustAppend(t, q, first, Duplicate)
+	mustAppend(t, q, second, Accepted)
+}
+
+func TestFullWarnings(t *testing.T) {
+	t.Parallel()
+	var log logBuffer
+	q := openTest(t, Options{MaxBytes: 5000, Log: log.logger(), Outputs: []OutputSpec{{Name: "fast"}, {Name: "stuck"}}})
+	for i := range 30 {
+		r, err := q.Append(t.Context(), newEvent(t, fmt.Sprint("d", i), fmt.Sprint("s", i)), "")
+		if err != nil {
+			break
+		}
+		q.Advance("fast", Progress{Through: r.Seq})
+	}
+	for _, percent := range []string{"percent=5", "percent=8", "percent=100"} {
+		if !log.has(percent) {
+			t.Errorf("no warning with %s: %s", percent, log.b.String())
+		}
+	}
+	if !log.has("output=stuck") || log.has("output=fast") {
+		t.Errorf("the warning names another output: %s", log.b.String())
+	}
+}
+
+func TestQuarantineAllowance(t *testing.T) {
+	t.Parallel()
+	q := openTest(t, Options{QuarantineMaxBytes: 2000, Outputs: []OutputSpec{{Name: "a"}}})
+	var err error
+	held := 0
+	for ; err == nil; held++ {
+		_, err = q.Append(t.Context(), newEvent(t, fmt.Sprint("d", held), fmt.Sprint("s", held)), "not json")
+	}
+	if !errors.Is(err, ErrFull) || held < 3 {
+		t.Fatalf("after %d: %v", held, err)
+	}
+	if err := q.Quarantine(t.Context(), []QuarantineItem{{Reason: "refused", Output: "a", Event: *newEvent(t, "x", "x")}}); !errors.Is(err, ErrFull) {
+		t.Errorf("%v", err)
+	}
+	mustAppend(t, q, newEvent(t, "d", "s"), Accepted) // the queue has an allowance of its own
+	if err := q.DropQuarantine(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.DropQuarantine(t.Context(), 1); err == nil {
+		t.Error("a deleted item was deleted again")
+	}
+	if _, err := q.Append(t.Context(), newEvent(t, "d0", "s0"), "not json"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRefusedRecordIsResentToItsOutput(t *testing.T) {
+	t.Parallel()
+	q := openTest(t, Options{Outputs: []OutputSpec{{Name: "a"}, {Name: "b"}}})
+	e := newEvent(t, "d1", "s1")
+	mustAppend(t, q, e, Accepted)
+	if err := q.Quarantine(t.Context(), []QuarantineItem{{Reason: "too long", Output: "b", Event: *e}}); err != nil {
+		t.Fatal(err)
+	}
+	seq, err := q.Resend(t.Context(), 1, nil)
+	if err != nil || seq != 2 {
+		t.Fatal(seq, err)
+	}
+	got := readAll(t, q, 1, 2)[0]
+	if got.ResendOf != 1 || len(got.Only) != 1 || got.Only[0] != "b" {
+		t.Errorf("%+v", got)
+	}
+	if seen, err := q.Find(t.Context(), "s1"); err != nil || len(seen) != 2 {
+		t.Errorf("%+v, %v", seen, err)
+	}
+}
+
+func TestFind(t *testing.T) {
+	t.Parallel()
+	q := openTest(t, Options{Outputs: []OutputSpec{{Name: "a"}}})
+	e := newEvent(t, "d1", "s1")
+	mustAppend(t, q, e, Accepted)
+	mustAppend(t, q, e, Duplicate)
+	if _, err := q.Append(t.Context(), newEvent(t, "d2", "s1", "late"), "stale"); err != nil {
+		t.Fatal(err)
+	}
+	seen, err := q.Find(t.Context(), "s1")
+	if err != nil || len(seen) != 2 || seen[0].Seq != 1 || seen[0].Duplicates != 1 || seen[1].Outcome != Quarantined || seen[1].Reason != "stale" {
+		t.Errorf("%+v, %v", seen, err)
+	}
+}
+
+// TestCompaction fills and drains a queue whose file must shrink then, with all that matters still there.
+func TestCompaction(t *testing.T) {
+	t.Parallel()
+	q := openTest(t, Options{Outputs: []OutputSpec{{Name: "a"}}})
+	body := strings.Repeat("x", 1<<20)
+	for i := range 80 {
+		mustAppend(t, q, newEvent(t, fmt.Sprint("d", i), fmt.Sprint("s", i), body), Accepted)
+	}
+	before := q.Status().FileBytes
+	q.Advance("a", Progress{Through: 79})
+	poll(t, func() bool { return q.compactions.Load() > 0 })
+	if after := q.Status().FileBytes; after > before/4 {
+		t.Errorf("the file has %d bytes, had %d", after, before)
+	}
+	if e := readAll(t, q, 79, 80)[0]; e.DeliveryID != "d79" || len(e.Body) < 1<<20 {
+		t.Errorf("%s, %d bytes", e.DeliveryID, len(e.Body))
+	}
+	mustAppend(t, q, newEvent(t, "d3", "s3"), Duplicate)
+	mustAppend(t, q, newEvent(t, "d80", "s80"), Accepted)
+	if err := verifyFile(q.path); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDamagedValue breaks one stored event while the file's structure stays sound.
+func TestDamagedValue(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	q := openTest(t, Options{Directory: dir, Outputs: []OutputSpec{{Name: "a"}}})
+	for i := range 5 {
+		mustAppend(t, q, newEvent(t, fmt.Sprint("d", i), fmt.Sprint("needle-", i)), Accepted)
+	}
+	if err := q.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile(q.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Every copy in the file, of whatever age, but not the remembered delivery, which follows a length and no quote.
+	file = bytes.ReplaceAll(file, []byte(`"needle-2"`), []byte(`"noodle-2"`))
+	if err := os.WriteFile(q.path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	q = openTest(t, Options{Directory: dir})
+	var got []uint64
+	for _, e := range readAll(t, q, 0, 5) {
+		got = append(got, e.Seq)
+	}
+	if fmt.Sprint(got) != "[1 2 4 5]" {
+		t.Errorf("read %v", got)
+	}
+	items, err := q.ListQuarantine(t.Context(), 0, 10, false)
+	if err != nil || len(items) != 1 || items[0].Reason != ReasonDamaged || items[0].Event.Seq != 3 || !bytes.Contains(items[0].Raw, []byte("noodle-2")) {
+		t.Errorf("%+v, %v", items, err)
+	}
+	if s := q.Status(); s.Damaged != 1 || !s.Healthy {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestSalvage breaks the structure and looks at what is said about it, and at the identity afterwards.
+func TestSalvage(t *testing.T) {
+	t.Parallel()
+	for name, broken := range map[string]struct {
+		page int // which one is zeroed
+		keep bool
+	}{"meta page": {1, false}, "a leaf": {-1, true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file, _ := soundFile(t)
+			dir := t.TempDir()
+			path := filepath.Join(dir, "queue.db")
+			page := broken.page
+			if page < 0 {
+				page = leafOfEvents(t, file, path)
+			}
+			id := identityOf(t, file, dir)
+			clear(file[page*os.Getpagesize() : (page+1)*os.Getpagesize()])
+			if err := os.WriteFile(path, file, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var log logBuffer
+			q := openTest(t, Options{Directory: dir, Log: log.logger()})
+			s := q.Status()
+			if (s.BridgeID == id) != broken.keep || !s.Healthy || !strings.Contains(s.Problem, "queue.db.damaged-") || s.LastSeq < 150 {
+				t.Errorf("was %s: %+v", id, s)
+			}
+			if !log.has("salvaged") || q.salvages.Load() != 1 {
+				t.Errorf("log: %s", log.b.String())
+			}
+		})
+	}
+}
+
+func identityOf(t *testing.T, file []byte, dir string) string {
+	t.Helper()
+	path := filepath.Join(dir, "queue.db")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	q := openTest(t, Options{Directory: dir})
+	defer func() { _ = q.Close(context.Background()) }()
+	return q.Status().BridgeID
+}
+
+// leafOfEvents finds a page that holds waiting events.
+func leafOfEvents(t *testing.T, file []byte, path string) int {
+	t.Helper()
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := openPageFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.close() }()
+	for id := range p.meta.pages {
+		w := &walker{file: p, broken: func(err error) error { return err }}
+		w.leaf = func(path []string, list []element) error {
+			if len(path) == 1 && path[0] == bucketEvents && keySequence(list[0].key) > 60 {
+				return errFound
+			}
+			return nil
+		}
+		w.visited = make([]uint64, p.meta.pages/64+1)
+		if id > 1 && errors.Is(w.subtree([]string{bucketEvents}, id, nil, nil, 0), errFound) && isLeaf(p, id) {
+			return int(id)
+		}
+	}
+	t.Fatal("no leaf of events")
+	return 0
+}
+
+var errFound = errors.New("found")
+
+func isLeaf(p *pageFile, id uint64) bool {
+	b, err := p.node(id, nil)
+	if err != nil {
+		return false
+	}
+	_, leaf, err := elements(b, id, false, nil)
+	return err == nil && leaf
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	q := openTest(t, Options{Outputs: []OutputSpec{{Name: "a"}}})
+	registry := prometheus.NewPedanticRegistry()
+	if err := registry.Register(q); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, q, newEvent(t, "d", "s"), Accepted)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := make(map[string]float64)
+	for _, f := range families {
+		m := f.GetMetric()[0]
+		values[f.GetName()] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+	}
+	for name, want := range map[string]float64{"healthy": 1, "events": 1, "appends_total": 1, "output_queued_events": 1, "last_sequence": 1} {
+		if got := values[namespace+"_"+name]; got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+}
