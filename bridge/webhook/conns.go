@@ -25,6 +25,7 @@ type conns struct {
 	evicted atomic.Uint64
 	refused atomic.Uint64
 	foreign atomic.Uint64 // refused by peers
+	silent  atomic.Uint64 // ended without a request that reached the handler
 
 	mu      sync.Mutex
 	open    map[*conn]struct{}
@@ -183,6 +184,9 @@ func (s *conns) len() int {
 func (c *conn) Close() error {
 	err := net.ErrClosed
 	c.closing.Do(func() {
+		if !c.greeted.Load() {
+			c.set.silent.Add(1)
+		}
 		c.set.mu.Lock()
 		c.set.remove(c)
 		c.set.mu.Unlock()

@@ -155,6 +155,9 @@ func TestConnectionLimit(t *testing.T) {
 		t.Errorf("the longest waiting connection: %v", err)
 	}
 	mustContain(t, rig.log.String(), "max_connections is reached")
+	if rig.server.conns.silent.Load() == 0 {
+		t.Error("nobody counted the connections that never brought a request")
+	}
 }
 
 // BenchmarkEviction is the price of one newcomer at the limit, with every connection of another address.

@@ -67,25 +67,26 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	}
 	becomes(4)
 
-	bad := func(what string, change func()) {
+	bad := func(what, text string, change func()) {
 		t.Helper()
-		before := strings.Count(rig.log.String(), "last good ones stay")
+		before := strings.Count(rig.log.String(), text)
 		change()
-		eventually(t, what+" is said", func() bool { return strings.Count(rig.log.String(), "last good ones stay") > before })
+		eventually(t, what+" is said", func() bool { return strings.Count(rig.log.String(), text) > before })
 		if got := rig.serial(); got != 4 {
 			t.Errorf("%s: certificate %d is served", what, got)
 		}
 	}
-	bad("garbage", func() {
+	bad("garbage", "malformed certificate", func() {
 		writeFile(t, certFile, []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
 	})
-	bad("an empty file", func() { writeFile(t, certFile, nil); writeFile(t, keyFile, nil) })
-	bad("a missing file", func() { _ = os.Remove(certFile) })
-	bad("an expired certificate", func() {
+	bad("an empty file", "failed to find any PEM data", func() { writeFile(t, certFile, nil); writeFile(t, keyFile, nil) })
+	bad("a missing file", "no such file", func() { _ = os.Remove(certFile) })
+	bad("an expired certificate", "has expired, the one in use has not", func() {
 		cert, key := rig.ca.issue(t, 5, time.Now().Add(-time.Hour))
 		writeFile(t, keyFile, key)
 		writeFile(t, certFile, cert)
 	})
+	mustContain(t, rig.log.String(), "the last good ones stay in use")
 	folded := strings.Count(rig.log.String(), "has expired, the one in use has not")
 	time.Sleep(5 * rig.srvOpts.certificatePoll) // several polls of the same bad files
 	if n := strings.Count(rig.log.String(), "has expired, the one in use has not"); n != folded {
