@@ -284,7 +284,7 @@ func TestUnixStreamCountsWhatIsRead(t *testing.T) {
 	read := make(chan struct{})
 	var got sink
 	p := listen(t, "unix", func(c net.Conn) { <-read; got.drain(c) })
-	o := start(t, fmt.Sprintf(`addresses = ["unix://%s"]`, p.Addr()))
+	o := start(t, fmt.Sprintf("addresses = [\"unix://%s\"]\nreset_grace = \"0s\"", p.Addr()))
 	var settled atomic.Bool
 	finished := make(chan error, 1)
 	o.Send(t.Context(), records(1, 3), func(err error) { settled.Store(true); finished <- err })
@@ -336,15 +336,19 @@ func TestTLSRefusalOfTheClientIsNoDelivery(t *testing.T) {
 			}
 			pool := x509.NewCertPool()
 			pool.AppendCertsFromPEM(set.Authority.PEM())
-			config := &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool,
-				MinVersion: version, MaxVersion: version}
+			config := &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert, MinVersion: version, MaxVersion: version,
+				VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
+					time.Sleep(100 * time.Millisecond) // a busy server: its kernel has acknowledged everything by now
+					cert, err := x509.ParseCertificate(raw[0])
+					if err == nil {
+						_, err = cert.Verify(x509.VerifyOptions{Roots: pool, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+					}
+					return err
+				}}
 			var got sink
-			p := listen(t, "tcp", func(c net.Conn) {
-				time.Sleep(50 * time.Millisecond) // a busy server: its kernel has acknowledged everything by now
-				got.drain(tls.Server(c, config))
-			})
+			p := listen(t, "tcp", func(c net.Conn) { got.drain(tls.Server(c, config)) })
 			table := func(s *testcert.Set) string {
-				return fmt.Sprintf("addresses = [\"tls://%s\"]\nca_file = %q\ncert_file = %q\nkey_file = %q", p.Addr(), set.CAFile, s.ClientCert, s.ClientKey)
+				return fmt.Sprintf("addresses = [\"tls://%s\"]\nreset_grace = \"0s\"\nca_file = %q\ncert_file = %q\nkey_file = %q", p.Addr(), set.CAFile, s.ClientCert, s.ClientKey)
 			}
 			o := start(t, table(other))
 			for range 3 {

@@ -35,6 +35,8 @@ type stream struct {
 
 	acknowledged uint64 // of the peer at the last look; keep's own
 
+	writing sync.Mutex // held while a batch is written
+
 	mu      sync.Mutex
 	flights fifo[flight]
 	records int   // in flights
@@ -73,18 +75,28 @@ func (s *stream) send(ctx context.Context, batch []outputs.Record, buf *[]byte, 
 		return false
 	}
 	wakeUp(s.wake) // a write that blocks must be timed, too
-	if err := s.meter.writeBatch(s.conn, *buf); err != nil {
+	if err := s.write(*buf); err != nil {
 		s.fail(err)
 		return true
 	}
 	s.counts.wrote(len(batch), len(*buf))
+	wakeUp(s.wake)
+	return true
+}
+
+// write writes the last flight and notes where it ends.
+func (s *stream) write(buf []byte) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if err := s.meter.writeBatch(s.conn, buf); err != nil {
+		return err
+	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.flights.len() > 0 && s.flights.back().end == unwritten { // else the connection failed meanwhile
 		s.flights.back().end = s.meter.written.Load()
 	}
-	s.mu.Unlock()
-	wakeUp(s.wake)
-	return true
+	return nil
 }
 
 // launch registers the batch before its first byte goes out, so that whatever happens settles it.
@@ -136,7 +148,9 @@ func (s *stream) end() {
 	cause := s.err
 	s.mu.Unlock()
 	if errors.Is(cause, errPeerClosed) {
-		s.confirm(0) // an orderly end: what was acknowledged before was read, else it were a reset
+		s.writing.Lock()   // a write under way ends at once, and its flight may be among the acknowledged
+		s.writing.Unlock() //nolint:staticcheck // see above
+		s.confirm(0)       // an orderly end: what was acknowledged before was read, else it were a reset
 	}
 	_ = s.meter.Close()
 	<-s.readDone
