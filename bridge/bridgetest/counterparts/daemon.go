@@ -46,6 +46,14 @@ func (d *Daemon) URL(input string) string {
 	return scheme + "://" + d.Addr(input)
 }
 
+// Each visits what was received so far one by one, for tests that receive more than fits into memory.
+func (d *Daemon) Each(visit func(Record)) {
+	d.t.Helper()
+	if err := eachLine(d.out, visit); err != nil {
+		d.t.Fatalf("read what %s received: %v", d.process.Name, err)
+	}
+}
+
 // Records returns all that was received so far, also before a restart.
 func (d *Daemon) Records() []Record {
 	d.t.Helper()

@@ -73,6 +73,14 @@ func HECReceiver(t testing.TB, o HECOptions) *HEC {
 // URL is the receiver's base URL, without a path.
 func (h *HEC) URL() string { return h.url }
 
+// Each visits what was received so far one by one, for tests that receive more than fits into memory.
+func (h *HEC) Each(visit func(HECEvent)) {
+	h.t.Helper()
+	if err := eachLine(h.out, visit); err != nil {
+		h.t.Fatalf("read what %s received: %v", h.process.Name, err)
+	}
+}
+
 // Events returns all that was received so far, also before a restart.
 func (h *HEC) Events() []HECEvent {
 	h.t.Helper()

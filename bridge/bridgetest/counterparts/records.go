@@ -1,10 +1,12 @@
 package counterparts
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -39,31 +41,40 @@ type HECEvent struct {
 	Token      string         `json:"token"`
 }
 
-// readLines decodes the complete JSON lines of a file; a line that is still being written is left out. A missing
-// file has none. Numbers are kept as the receiver wrote them (json.Number).
-func readLines[T any](path string) ([]T, error) {
-	b, err := os.ReadFile(path)
+// eachLine decodes the complete JSON lines of a file one by one; a line that is still being written is left out. A
+// missing file has none.
+func eachLine[T any](path string, visit func(T)) error {
+	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	b = b[:bytes.LastIndexByte(b, '\n')+1]
-	var all []T
-	for i, line := range bytes.Split(bytes.TrimSuffix(b, []byte("\n")), []byte("\n")) {
-		if len(line) == 0 {
-			continue
+	defer file.Close() //nolint:errcheck // read only
+	reader := bufio.NewReaderSize(file, 64<<10)
+	for n := 1; ; n++ {
+		line, err := reader.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 		var v T
 		decoder := json.NewDecoder(bytes.NewReader(line))
-		decoder.UseNumber()
+		decoder.UseNumber() // numbers as the receiver wrote them
 		if err := decoder.Decode(&v); err != nil {
-			return nil, fmt.Errorf("%s, line %d: %w: %.300q", path, i+1, err, line)
+			return fmt.Errorf("%s, line %d: %w: %.300q", path, n, err, line)
 		}
-		all = append(all, v)
+		visit(v)
 	}
-	return all, nil
+}
+
+// readLines collects what eachLine visits.
+func readLines[T any](path string) (all []T, err error) {
+	err = eachLine(path, func(v T) { all = append(all, v) })
+	return all, err
 }
 
 // UnmarshalJSON also gathers syslog-ng's parsed structured data.
