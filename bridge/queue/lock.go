@@ -51,12 +51,3 @@ func readPID(f *os.File) string {
 	}
 	return "(unknown)"
 }
-
-// syncFolder makes a rename in dir durable.
-func syncFolder(dir string) error {
-	f, err := os.Open(dir) //nolint:gosec // the queue's own folder
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}

@@ -304,7 +304,7 @@ func (m *model) check(t *rapid.T) {
 		t.Fatalf("last sequence %d, want %d", last, len(m.events))
 	}
 	for after := m.done(); after < uint64(len(m.events)); {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		events, err := m.q.Read(ctx, after, 3, 1<<20)
 		cancel()
 		if err != nil {

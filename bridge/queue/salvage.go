@@ -3,11 +3,9 @@ package queue
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"go.etcd.io/bbolt"
@@ -70,28 +68,6 @@ func (q *embedded) salvageFile() (*salvaged, error) {
 	return &salvaged{aside: filepath.Base(aside), events: s.events, lost: s.lost, newIdentity: !s.certain}, nil
 }
 
-func removeIfThere(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// replaceFile makes temporary, whose content is synced, take path's place durably.
-func replaceFile(temporary, path string) error {
-	f, err := os.Open(temporary) //nolint:gosec // the queue's own file
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(path))
-}
-
 // fill writes the new database.
 func (s *salvage) fill(path string, q *embedded) (err error) {
 	s.db, err = openDatabase(path, 0, q.opts.hooks.openFile)
@@ -134,59 +110,6 @@ func (s *salvage) copyTree() error {
 		return err
 	}
 	s.certain = s.certain || (s.bridge != "" && s.counts != counts{} && !s.from.doubtful)
-	return nil
-}
-
-// scan takes over what lies in pages that the tree doesn't reach any more: the newest of each, by what can be told.
-func (s *salvage) scan() error {
-	s.scanning = true
-	s.floor = s.lowestCursor()
-	if s.certain { // what is newer was never committed
-		s.ceiling = s.counts.lastSeq
-	}
-	var page []byte
-	var list []element
-	for id := uint64(2); id < uint64(s.from.size/s.from.pageSize); id++ { //nolint:gosec // a size
-		b, err := s.from.node(id, page)
-		if err != nil {
-			continue
-		}
-		page = b
-		found, leaf, err := elements(b, id, false, list)
-		if err != nil || !leaf {
-			continue
-		}
-		list = found
-		if err := s.takeStray(list); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// lowestCursor is the sequence below which stray events were delivered everywhere.
-func (s *salvage) lowestCursor() uint64 {
-	if len(s.cursors) == 0 {
-		return 0
-	}
-	return slices.Min(slices.Collect(maps.Values(s.cursors)))
-}
-
-// takeStray takes the records of a page that may be of any age, and those of the small buckets in it.
-func (s *salvage) takeStray(list []element) error {
-	for _, e := range list {
-		if !e.bucket {
-			if err := s.take(e.key, e.value); err != nil {
-				return err
-			}
-			continue
-		}
-		if inline, _, err := elements(e.value[16:], 0, true, nil); err == nil {
-			if err := s.takeStray(inline); err != nil {
-				return err
-			}
-		}
-	}
 	return nil
 }
 
