@@ -50,11 +50,13 @@ restart_running() {
 stop_for_good() {
 	if systemd_runs; then
 		systemctl --no-reload disable --now "$socket" "$unit" || true
+	elif command -v systemctl >/dev/null; then
+		systemctl --no-reload disable "$socket" "$unit" || true
 	fi
 }
 
 say_what_next() {
-	echo "linuxguard-bridge is installed and not running. To set it up:"
-	echo "  edit /etc/linuxguard-bridge/config.toml, put the webhook's secret into /etc/linuxguard-bridge/credentials/webhook-secret (mode 0600), then"
-	echo "  linuxguard-bridge check && systemctl enable --now linuxguard-bridge"
+	echo "linuxguard-bridge is installed, not started. Put the webhook's secret into /etc/linuxguard-bridge/credentials/webhook-secret,"
+	echo "the certificate and its key into /etc/linuxguard-bridge/tls/, say in /etc/linuxguard-bridge/config.toml where signals go, then:"
+	echo "    linuxguard-bridge check && systemctl enable --now linuxguard-bridge"
 }
