@@ -162,11 +162,11 @@ func TestACME(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			eventually(t, "there is a certificate", func() bool { return !rig.server.CertificateNotAfter().IsZero() })
 			status, answer := send(t, acmeClient(p, rig, pair), delivery(t, rig.url(), payload("sig_1", time.Now())))
 			if status != 200 {
 				t.Errorf("answered %d %q", status, answer)
 			}
-			eventually(t, "the end of the certificate is known", func() bool { return !rig.server.CertificateNotAfter().IsZero() })
 			mustBePrivate(t, filepath.Join(rig.srvOpts.StateDirectory, "acme"))
 			mustContain(t, rig.log.String(), "certificate in use", acmeDomain)
 			if c.http01 {
@@ -242,11 +242,11 @@ func TestACMECertificateOutlivesARestart(t *testing.T) {
 	p := startPebble(t, nil, https)
 	keepState := func(s *ServerOptions) { s.StateDirectory = state }
 	first := acmeRig(t, p, https, nil, keepState)
+	end := first.server.CertificateNotAfter
+	eventually(t, "there is a certificate", func() bool { return !end().IsZero() })
 	if status, _ := send(t, acmeClient(p, first), delivery(t, first.url(), payload("sig_1", time.Now()))); status != 200 {
 		t.Fatalf("answered %d", status)
 	}
-	end := first.server.CertificateNotAfter
-	eventually(t, "the end of the certificate is known", func() bool { return !end().IsZero() })
 	first.stop()
 	gone := *p
 	gone.Directory = "https://127.0.0.1:1/dir"

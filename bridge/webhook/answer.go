@@ -61,7 +61,7 @@ var verdictTable = [verdicts]struct { //nolint:gochecknoglobals // a constant ta
 func (v verdict) String() string { return verdictTable[v].name }
 func (v verdict) status() int    { return verdictTable[v].status }
 
-// fromClient reports whether the verdict is about what the client sent, not about the state of this daemon.
+// refusal reports whether the verdict is about what the client sent, not about the state of this daemon.
 func (v verdict) refusal() bool { return v < accepted && v.status() < http.StatusInternalServerError }
 
 // answer is one response, made once: writing it allocates nothing of ours.
@@ -72,7 +72,9 @@ type answer struct {
 	length      []string
 	headerName  string // one more header, or ""
 	headerValue []string
-	hangUp      []string // the Connection header for HTTP/1: the rest of the body is not worth reading
+	hangUp      []string // the Connection header that ends an HTTP/1 connection
+	always      bool     // hang up: the rest of the body is not worth reading
+	refused     bool
 }
 
 func newAnswer(v verdict, reason string) *answer {
@@ -94,13 +96,14 @@ func newAnswer(v verdict, reason string) *answer {
 	if row.header[0] != "" {
 		a.headerName, a.headerValue = row.header[0], []string{row.header[1]}
 	}
-	if v == tooLarge || v == bodyTimeout || v == bodyBroken {
-		a.hangUp = []string{"close"}
-	}
+	a.hangUp, a.refused = []string{"close"}, v < accepted
+	a.always = v == tooLarge || v == bodyTimeout || v == bodyBroken
 	return a
 }
 
-// write answers r. Under HTTP/2 the connection stays: other streams' deliveries are on it.
+// write answers r. An HTTP/1 connection also ends with the refusal of a chunked request: net/http does not tell whether
+// it had a Content-Length beside (RFC 9112 section 6.1), and what such a request smuggles must not be read as the next
+// one. Under HTTP/2 the connection stays: other streams' deliveries are on it.
 func (a *answer) write(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header["Content-Type"] = a.contentType
@@ -108,7 +111,7 @@ func (a *answer) write(w http.ResponseWriter, r *http.Request) {
 	if a.headerName != "" {
 		header[a.headerName] = a.headerValue
 	}
-	if a.hangUp != nil && r.ProtoMajor == 1 {
+	if r.ProtoMajor == 1 && (a.always || a.refused && len(r.TransferEncoding) > 0) {
 		header["Connection"] = a.hangUp
 	}
 	w.WriteHeader(a.status)

@@ -41,7 +41,9 @@
 //
 // # Known limits
 //
-// A request with both Content-Length and Transfer-Encoding is read by the latter, and net/http keeps the connection
-// where RFC 9112 section 6.1 wants it closed; it deletes the length before a handler could see it. A proxy in front
-// must not read such a request by its length (nginx, HAProxy and Caddy don't).
+// A request with both Content-Length and Transfer-Encoding is read by the latter. RFC 9112 section 6.1 wants the
+// connection closed after it, but net/http deletes the length before a handler could see it: here the refusal of any
+// chunked request closes, while a signed one (which a smuggler can only replay) does not.
+//
+// What net/http refuses by itself (see above) leaves no log line; connections_without_request_total counts it.
 package webhook

@@ -49,6 +49,12 @@ func signedPost(body string, extra string) string {
 		testPath, sign(testSecret, []byte(body)), extra, len(body), body)
 }
 
+// signedChunks is signedPost with the body as one chunk.
+func signedChunks(body string) string {
+	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: bridge\r\nContent-Type: application/json\r\nLinuxGuard-Signature: %s\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n",
+		testPath, sign(testSecret, []byte(body)), len(body), body)
+}
+
 func hostileHTTP1() []hostileCase {
 	full := "{POST}Content-Length: {LEN}\r\n\r\n{BODY}"
 	chunked := "{POST}Transfer-Encoding: chunked\r\n\r\n"
@@ -72,6 +78,7 @@ func hostileHTTP1() []hostileCase {
 		// Request smuggling: two readings of where a body ends.
 		{name: "cl-and-te", send: "{POST}Content-Length: {LEN}\r\nTransfer-Encoding: chunked\r\n\r\n{CHUNK}0\r\n\r\n"},
 		{name: "te-and-short-cl-hides-a-request", send: "{POST}Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n{CHUNK}0\r\n\r\n" + forged},
+		{name: "te-unsigned-hides-a-request", send: strings.Replace(unsigned("Transfer-Encoding: chunked\r\n"), "{BODY}", "{CHUNK}0\r\n\r\n"+full, 1)},
 		{name: "cl-zero-hides-a-request", send: "{POST}Content-Length: 0\r\n\r\n" + forged},
 		{name: "cl-short-hides-a-request", send: "{POST}Content-Length: 2\r\n\r\n{}" + forged},
 		{name: "cl-twice-the-same", send: "{POST}Content-Length: {LEN}\r\nContent-Length: {LEN}\r\n\r\n{BODY}"},
@@ -238,6 +245,8 @@ func hostileHTTP1() []hostileCase {
 		{name: "size-at-the-limit", send: signedPost(strings.Repeat("7", 64<<10), "")},
 		{name: "size-one-above", send: signedPost(strings.Repeat("7", 64<<10+1), "")},
 		{name: "size-far-above", send: "{POST}Content-Length: 10000000\r\n\r\n" + strings.Repeat("x", 512<<10)},
+		{name: "size-chunked-at-the-limit", send: signedChunks(strings.Repeat("8", 64<<10))},
+		{name: "size-chunked-one-above", send: signedChunks(strings.Repeat("8", 64<<10+1))},
 		{name: "size-chunked-above", send: chunked + strings.Repeat("1000\r\n"+strings.Repeat("x", 4096)+"\r\n", 17) + "0\r\n\r\n"},
 		{name: "size-above-with-bad-signature", send: strings.Replace(unsigned("LinuxGuard-Signature: sha256=00\r\n"), "{LEN}", "70000", 1)},
 		{name: "size-empty-body-signed", send: signedPost("", "")},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -415,10 +416,8 @@ func (f *frames) collect() string {
 		}
 	}
 	var out []string
-	for id := range uint32(16) {
-		if text, ok := streams[id]; ok {
-			out = append(out, fmt.Sprintf("stream %d:%s", id, text))
-		}
+	for _, id := range slices.Sorted(maps.Keys(streams)) {
+		out = append(out, fmt.Sprintf("stream %d:%s", id, streams[id]))
 	}
 	if last == "" {
 		last = "closed"
@@ -470,4 +469,39 @@ func TestRapidReset(t *testing.T) {
 	}
 	rig.mustBeUnharmed()
 	eventually(t, "no connection is left", func() bool { return rig.server.Connections() <= 1 })
+}
+
+// TestStreamLimit opens more streams at once than one connection may have: the ones beyond are reset, and the ones
+// within get their answers.
+func TestStreamLimit(t *testing.T) {
+	t.Parallel()
+	rig := newRig(t, func(_ *Options, s *ServerOptions) { s.ReadTimeout, s.IdleTimeout = 2*time.Second, time.Second })
+	f, err := dialFrames(rig, "limit", http2.ClientPreface)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.conn.Close() //nolint:errcheck // the test is over
+	_ = f.framer.WriteSettings()
+	go func() {
+		for i := range uint32(http2Streams + 36) {
+			f.headers(1+2*i, false, usual()...)
+		}
+		_ = f.framer.WriteData(1, true, f.body)
+		for range f.ended { // nobody else waits for the ends of streams here
+			continue
+		}
+	}()
+	_ = f.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	got := f.collect()
+	close(f.ended)
+	if !strings.HasPrefix(got, "stream 1: 200") {
+		t.Errorf("the signed delivery among them: %.200s", got)
+	}
+	if n := strings.Count(got, ": 408 ["); n != http2Streams-1 {
+		t.Errorf("%d streams ran out of time, want %d", n, http2Streams-1)
+	}
+	if n := strings.Count(got, ": reset "); n != 36 {
+		t.Errorf("%d streams were refused, want 36", n)
+	}
+	rig.mustBeUnharmed()
 }
