@@ -143,13 +143,13 @@ func childProduce() error {
 	}
 	var wg sync.WaitGroup
 	for p := range childProducers {
-		wg.Go(func() { produceNamed(q, fmt.Sprintf("%s-%d", os.Getenv("RUN"), p), at) })
+		wg.Go(func() { produceNamed(q, fmt.Sprintf("%s-%d", os.Getenv("RUN"), p), at, func() {}) })
 	}
 	return deliverTo(q, record, 0)
 }
 
 // produceNamed appends events for ever, every tenth twice, and says what was acknowledged.
-func produceNamed(q Queue, name string, at func(string)) {
+func produceNamed(q Queue, name string, at func(string), told func()) {
 	for i := 0; ; i++ {
 		e := namedEvent(fmt.Sprintf("%s-%d", name, i))
 		for range 1 + i%10/9 {
@@ -162,6 +162,7 @@ func produceNamed(q Queue, name string, at func(string)) {
 			at("reply")
 		}
 		say("%s", e.DeliveryID)
+		told()
 	}
 }
 

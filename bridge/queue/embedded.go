@@ -135,7 +135,7 @@ func (q *embedded) closeAll(ctx context.Context) error {
 		errs = append(errs, q.db.Close())
 		q.db = nil
 	}
-	errs = append(errs, q.lock.Close())
+	errs = append(errs, unlockFolder(q.lock))
 	q.lock = nil
 	return errors.Join(errs...)
 }

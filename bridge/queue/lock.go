@@ -35,6 +35,12 @@ func lockFolder(dir string) (*os.File, error) {
 	return nil, errors.Join(err, f.Close())
 }
 
+// unlockFolder gives the folder back. Closing alone would not do while a process that is being started still has a copy of
+// the descriptor.
+func unlockFolder(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+}
+
 func writePID(f *os.File) error {
 	if err := f.Truncate(0); err != nil && !errors.Is(err, unix.ENOSPC) {
 		return err

@@ -84,7 +84,7 @@ func Open(ctx context.Context, opts Options) (Queue, error) {
 	}
 	q := newEmbedded(opts, lock)
 	if err := q.start(ctx); err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, unlockFolder(lock))
 	}
 	return q, nil
 }

@@ -108,10 +108,15 @@ func childPower() error {
 		q.(*embedded).db.NoSync, q.(*embedded).db.NoGrowSync = true, true
 	}
 	var wg sync.WaitGroup
+	var once sync.Once
+	first := make(chan struct{})
 	for p := range childProducers {
-		wg.Go(func() { produceNamed(q, fmt.Sprintf("%d-%d", run, p), nil) })
+		wg.Go(func() {
+			produceNamed(q, fmt.Sprintf("%d-%d", run, p), nil, func() { once.Do(func() { close(first) }) })
+		})
 	}
 	wg.Go(func() { _ = deliverTo(q, os.NewFile(uintptr(mustOpenNull()), "null"), 0) })
+	<-first
 	time.Sleep(time.Duration(50+rnd.IntN(250)) * time.Millisecond)
 	in.mu.Lock() // from here on no write and no sync returns, so nothing more is acknowledged
 	file := in.image(in.name)
