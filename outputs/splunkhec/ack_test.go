@@ -2,6 +2,7 @@ package splunkhec
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -393,4 +394,58 @@ func TestPollTrouble(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestCloseWithPendingAcks: Close waits for acknowledgements as long as it may, and ends the batches that have none,
+// each once.
+func TestCloseWithPendingAcks(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		limit time.Duration
+		want  string
+	}{{10 * time.Second, "retry"}, {5 * time.Minute, "delivered"}} {
+		inWorld(t, func(t *testing.T, w *world) {
+			w.add("splunk:8088", &hectest.Splunk{Token: testToken, Ack: true, AckAfter: 2 * time.Minute})
+			out, _ := w.output(ackOn, "http://splunk:8088")
+			var fates []*fate
+			for i := range 6 {
+				fates = append(fates, sendBatch(context.Background(), out, outputtest.Records(t, uint64(i)+1, 1)))
+			}
+			time.Sleep(5 * time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), c.limit)
+			defer cancel()
+			err := out.Close(ctx)
+			if (err == nil) != (c.want == "delivered") {
+				t.Errorf("Close: %v", err)
+			}
+			for i, f := range fates {
+				select {
+				case <-f.done:
+				default:
+					t.Fatalf("when Close returned, done was not called for batch %d", i)
+				}
+				if got := kindOf(f.err); got != c.want || f.calls != 1 {
+					t.Errorf("batch %d: %s (%v), done called %d times; want %s", i, got, f.err, f.calls, c.want)
+				}
+			}
+		})
+	}
+}
+
+// TestContextEndsPendingAcks: a context that ends gives up what waits for its acknowledgement.
+func TestContextEndsPendingAcks(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		w.add("splunk:8088", &hectest.Splunk{Token: testToken, Ack: true, AckNever: true})
+		out, _ := w.output(ackOn, "http://splunk:8088")
+		defer closeOutput(t, out)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		start := time.Now()
+		f := sendBatch(ctx, out, outputtest.Records(t, 1, 5))
+		<-f.done
+		if !errors.Is(f.err, context.DeadlineExceeded) || time.Since(start) != 20*time.Second || pendingAcks(out) != 0 {
+			t.Errorf("%v after %v, %d pending", f.err, time.Since(start), pendingAcks(out))
+		}
+	})
 }

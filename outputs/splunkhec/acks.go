@@ -26,7 +26,6 @@ type acks struct {
 // pendingAck is one accepted request.
 type pendingAck struct {
 	since time.Time
-	count int         // of events
 	done  func(error) // called once
 	stop  func() bool // ends the watch over the context
 }
@@ -60,8 +59,8 @@ var errLostAcks = errors.New("the collector has begun to count its acknowledgeme
 //
 // Ids of a channel only grow. One that doesn't says that Splunk has forgotten the channel (a restart, or ten idle
 // minutes), and that the ids still pending now may mean other requests: those are given up and sent again.
-func (a *acks) add(ctx context.Context, id uint64, count int, done func(error)) {
-	p := &pendingAck{since: a.session.lane.out.env.Now(), count: count, done: done}
+func (a *acks) add(ctx context.Context, id uint64, done func(error)) {
+	p := &pendingAck{since: a.session.lane.out.env.Now(), done: done}
 	a.mu.Lock()
 	var lost []*pendingAck
 	if a.any && id <= a.last {

@@ -25,6 +25,7 @@ type delivery struct {
 	out    *Output
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+	stop   func() bool // ends the watch over the output's life
 	batch  []outputs.Record
 	done   func(error)
 
@@ -39,6 +40,7 @@ type delivery struct {
 func (o *Output) newDelivery(ctx context.Context, batch []outputs.Record, done func(error)) *delivery {
 	d := &delivery{out: o, batch: batch, done: done, open: 1}
 	d.ctx, d.cancel = context.WithCancelCause(ctx)
+	d.stop = context.AfterFunc(o.life, func() { d.cancel(context.Cause(o.life)) })
 	all := make([]int, len(batch))
 	for i := range all {
 		all[i] = i
@@ -49,8 +51,6 @@ func (o *Output) newDelivery(ctx context.Context, batch []outputs.Record, done f
 
 // run sends part after part until all are sent or one fails for a reason that concerns all.
 func (d *delivery) run() {
-	stop := context.AfterFunc(d.out.life, func() { d.cancel(context.Cause(d.out.life)) })
-	defer stop()
 	var err error
 	slow := false
 	for err == nil && len(d.parts) > 0 {
@@ -93,7 +93,7 @@ func (d *delivery) send(part []int, slow *bool) error {
 	if err != nil {
 		return err
 	}
-	ans, err := d.out.exchange(d.ctx, b, n, delivered)
+	ans, err := d.out.exchange(d.ctx, b, delivered)
 	v := ans.verdict()
 	if err != nil || v != accepted && v != slowDown {
 		d.forget()
@@ -226,8 +226,10 @@ func (d *delivery) finish(err error) {
 		d.cancel(err)
 	}
 	if last {
+		d.stop()
 		d.cancel(nil)
 		d.done(d.result())
+		d.out.wg.Done()
 	}
 }
 

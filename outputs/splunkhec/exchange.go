@@ -13,13 +13,13 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
-// exchange sends one request with n events to one endpoint after the other until one of them has said something about
+// exchange sends one request to one endpoint after the other until one of them has said something about
 // the events. An endpoint that can't be reached, is overloaded or refuses the token only costs the way to the next
 // one. With indexer_ack, delivered is called once when an accepted request is acknowledged or given up.
 //
 // The error is nil for a judgement of the events; else nothing is known about them but that they have to be sent
 // again: *outputs.HoldError when all endpoints need an operator, anything else is temporary.
-func (o *Output) exchange(ctx context.Context, b *body, n int, delivered func(error)) (answer, error) {
+func (o *Output) exchange(ctx context.Context, b *body, delivered func(error)) (answer, error) {
 	var tried []*endpoint
 	var worst error
 	for {
@@ -27,7 +27,7 @@ func (o *Output) exchange(ctx context.Context, b *body, n int, delivered func(er
 		if e == nil {
 			return answer{}, o.nobody(worst, wait)
 		}
-		ans, err := o.post(ctx, e, b, n, delivered)
+		ans, err := o.post(ctx, e, b, delivered)
 		if err == nil {
 			o.noteUp(e)
 			return ans, nil
@@ -75,7 +75,7 @@ func patience(err error) time.Duration {
 }
 
 // post sends one request to one endpoint. The answer is one about the events; all else is an error.
-func (o *Output) post(ctx context.Context, e *endpoint, b *body, n int, delivered func(error)) (answer, error) {
+func (o *Output) post(ctx context.Context, e *endpoint, b *body, delivered func(error)) (answer, error) {
 	l := e.enter()
 	defer e.exit(l)
 	s := l.begin()
@@ -96,7 +96,7 @@ func (o *Output) post(ctx context.Context, e *endpoint, b *body, n int, delivere
 	if !ans.hasAckID {
 		return ans, &outputs.HoldError{Err: o.endpointError(e, errNoAckID)}
 	}
-	s.acks.add(ctx, ans.ackID, n, delivered)
+	s.acks.add(ctx, ans.ackID, delivered)
 	return ans, nil
 }
 

@@ -65,6 +65,7 @@ func (o *Output) Send(ctx context.Context, batch []outputs.Record, done func(err
 		done(ctx.Err())
 		return
 	}
+	o.wg.Add(1) // until done is called
 	o.wg.Go(o.newDelivery(ctx, batch, done).run)
 }
 

@@ -115,12 +115,13 @@ func TestWrongNumber(t *testing.T) {
 		defer closeOutput(t, out)
 		var a answer
 		a.fill(reply{Code: ptr(6), Event: ptr(99)})
+		out.wg.Add(1)
 		d := out.newDelivery(t.Context(), outputtest.Records(t, 1, 4), func(error) {})
 		d.parts = nil
 		if err := d.judge([]int{0, 1, 2, 3}, &a, poison); err != nil || len(d.parts) != 2 || len(d.rejected) != 0 {
 			t.Errorf("parts %v, refused %v, %v: want two halves", d.parts, d.rejected, err)
 		}
-		d.cancel(nil)
+		d.finish(nil)
 	})
 }
 

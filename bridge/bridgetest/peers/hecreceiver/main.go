@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
@@ -62,7 +62,7 @@ func run(ctx context.Context, o options) error {
 		defer f.Close()
 		w = f
 	}
-	s := &sink{w: bufio.NewWriter(w)}
+	s := &sink{w: w}
 	host, err := newHost(ctx, o.ack)
 	if err != nil {
 		return err
@@ -161,10 +161,11 @@ func version(suffix string) string {
 	return "unknown"
 }
 
-// sink writes every received event as one line, flushed before the receiver answers.
+// sink writes every received event as one line before the receiver answers, those of a request with one write: a
+// receiver that is killed leaves no half line.
 type sink struct {
 	mu sync.Mutex
-	w  *bufio.Writer
+	w  io.Writer
 }
 
 func (s *sink) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
@@ -172,7 +173,8 @@ func (s *sink) Capabilities() consumer.Capabilities { return consumer.Capabiliti
 func (s *sink) ConsumeLogs(_ context.Context, logs plog.Logs) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	enc := json.NewEncoder(s.w)
+	var lines bytes.Buffer
+	enc := json.NewEncoder(&lines)
 	for _, resource := range logs.ResourceLogs().All() {
 		for _, scope := range resource.ScopeLogs().All() {
 			for _, record := range scope.LogRecords().All() {
@@ -182,7 +184,8 @@ func (s *sink) ConsumeLogs(_ context.Context, logs plog.Logs) error {
 			}
 		}
 	}
-	return s.w.Flush()
+	_, err := s.w.Write(lines.Bytes())
+	return err
 }
 
 // event is one output line: the HEC envelope as the receiver understood it.
