@@ -43,7 +43,9 @@ type proxied struct {
 func clientFrom(address string, certs *testcert.Set) *http.Client {
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}, Timeout: 10 * time.Second}
 	return &http.Client{Timeout: Arrive, Transport: &http.Transport{
-		DialContext:       func(ctx context.Context, _, target string) (net.Conn, error) { return dialer.DialContext(ctx, "tcp4", target) },
+		DialContext: func(ctx context.Context, _, target string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "tcp4", target)
+		},
 		TLSClientConfig:   &tls.Config{RootCAs: certs.Authority.Pool(), ServerName: "localhost"},
 		ForceAttemptHTTP2: true,
 	}}
