@@ -40,7 +40,6 @@ type delivery struct {
 func (o *Output) newDelivery(ctx context.Context, batch []outputs.Record, done func(error)) *delivery {
 	d := &delivery{out: o, batch: batch, done: done, open: 1}
 	d.ctx, d.cancel = context.WithCancelCause(ctx)
-	d.stop = context.AfterFunc(o.life, func() { d.cancel(context.Cause(o.life)) })
 	all := make([]int, len(batch))
 	for i := range all {
 		all[i] = i
@@ -51,6 +50,7 @@ func (o *Output) newDelivery(ctx context.Context, batch []outputs.Record, done f
 
 // run sends part after part until all are sent or one fails for a reason that concerns all.
 func (d *delivery) run() {
+	d.stop = context.AfterFunc(d.out.life, func() { d.cancel(context.Cause(d.out.life)) })
 	var err error
 	slow := false
 	for err == nil && len(d.parts) > 0 {

@@ -121,7 +121,9 @@ func TestWrongNumber(t *testing.T) {
 		if err := d.judge([]int{0, 1, 2, 3}, &a, poison); err != nil || len(d.parts) != 2 || len(d.rejected) != 0 {
 			t.Errorf("parts %v, refused %v, %v: want two halves", d.parts, d.rejected, err)
 		}
-		d.finish(nil)
+		d.parts = nil
+		out.slots <- struct{}{}
+		d.run()
 	})
 }
 
