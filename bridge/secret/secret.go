@@ -184,7 +184,7 @@ func (r *Resolver) credential(name string) (string, error) {
 	}
 	dir := r.getenv(credentialsVariable)
 	if dir == "" && len(r.fallbacks) > 0 {
-		found := false
+		var found bool
 		if dir, found = r.outside(name); !found && r.pretend {
 			return "not known outside of the service:" + name, nil // with a colon, for those that hold user:password
 		} else if !found {
