@@ -80,9 +80,12 @@ func (q *embedded) transact(requests []*request, flush bool) (err error) {
 	if err := q.retry.refused(q.opts.Now()); err != nil {
 		return q.answerKnown(requests, err)
 	}
-	tx, err := q.begin()
-	if err != nil {
-		return err
+	if q.db == nil {
+		return fmt.Errorf("%w: the database is not open", ErrUnavailable)
+	}
+	tx, err := q.db.Begin(true)
+	if err != nil { // it lost its mapping
+		return q.failed(err)
 	}
 	t := q.newTxn(tx)
 	if err := t.fill(requests, flush); err != nil || !t.written {
@@ -135,17 +138,6 @@ func (q *embedded) answerKnown(requests []*request, cause error) error {
 	})
 }
 
-func (q *embedded) begin() (*bbolt.Tx, error) {
-	if q.db == nil {
-		return nil, fmt.Errorf("%w: the database is not open", ErrUnavailable)
-	}
-	tx, err := q.db.Begin(true)
-	if err != nil {
-		return nil, fmt.Errorf("%w: begin a transaction: %w", ErrUnavailable, err)
-	}
-	return tx, nil
-}
-
 // fill runs everything of the transaction up to the commit.
 func (t *txn) fill(requests []*request, flush bool) (err error) {
 	defer recoverDamage(&err)()
@@ -155,6 +147,9 @@ func (t *txn) fill(requests []*request, flush bool) (err error) {
 			continue
 		}
 		r.receipt, r.err = t.append(r)
+	}
+	if t.broken != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, t.broken)
 	}
 	if flush {
 		if err := t.flushCursors(); err != nil {
@@ -171,7 +166,7 @@ func (t *txn) fill(requests []*request, flush bool) (err error) {
 		return nil
 	}
 	key := []byte(keyCounts)
-	return t.meta.Put(key, t.counts.encode(key))
+	return t.put(t.meta, key, t.counts.encode(key))
 }
 
 func (t *txn) commit() (err error) {

@@ -29,7 +29,7 @@ func (t *txn) flushCursors() error {
 func (t *txn) putCursor(name string, seq uint64) error {
 	t.written = true
 	key := []byte(name)
-	return t.cursors.Put(key, encodeCursor(seq, key))
+	return t.put(t.cursors, key, encodeCursor(seq, key))
 }
 
 // deleteConsumed deletes a share of the events that every output is past.
@@ -68,7 +68,7 @@ func (t *txn) deleteThrough(through uint64, limit int, bytes int64) error {
 		t.head = keySequence(k)
 	}
 	for key := range slices.Chunk(keys, 8) {
-		if err := t.events.Delete(key); err != nil {
+		if err := t.delete(t.events, key); err != nil {
 			return err
 		}
 	}
@@ -120,7 +120,7 @@ func (t *txn) setOutputs(specs []OutputSpec, left map[string]uint64) error {
 		}
 		left[name] = t.queuedAbove(gone.cursor)
 		t.written = true
-		if err := t.cursors.Delete([]byte(name)); err != nil {
+		if err := t.delete(t.cursors, []byte(name)); err != nil {
 			return err
 		}
 	}
@@ -196,22 +196,22 @@ func (t *txn) forgottenOf(seen seenView, seq uint64) forgotten {
 func (t *txn) evict(seen seenView) {
 	t.evictions++
 	endpoint := string(seen.endpoint)
-	horizon, ok := t.horizons[endpoint]
-	if !ok {
+	horizon, noted := t.horizons[endpoint]
+	if !noted { // it is written even when no later than before: what a lowered capacity raised is in memory only
 		horizon = t.q.horizons[endpoint]
 	}
-	if !seen.sentAt.After(horizon) {
-		return
+	if seen.sentAt.After(horizon) {
+		horizon = seen.sentAt
 	}
 	if t.horizons == nil {
 		t.horizons = make(map[string]time.Time)
 	}
-	t.horizons[endpoint] = seen.sentAt
+	t.horizons[endpoint] = horizon
 }
 
 func (t *txn) deleteSeen(due []forgotten) error {
 	for _, f := range due {
-		if err := t.seen.Delete(t.key(f.seq)); err != nil {
+		if err := t.delete(t.seen, t.key(f.seq)); err != nil {
 			return err
 		}
 	}
@@ -220,7 +220,7 @@ func (t *txn) deleteSeen(due []forgotten) error {
 	t.written = t.written || len(due) > 0
 	for endpoint, horizon := range t.horizons {
 		key := []byte(keyHorizonPrefix + endpoint)
-		if err := t.meta.Put(key, seal(appendTime(newValue(nil, kindState), horizon), key)); err != nil {
+		if err := t.put(t.meta, key, seal(appendTime(newValue(nil, kindState), horizon), key)); err != nil {
 			return err
 		}
 	}

@@ -149,11 +149,11 @@ func (q *embedded) probe() {
 	key := []byte("probe")
 	put := func(t *txn) error {
 		t.written = true
-		return t.meta.Put(key, make([]byte, probeSize))
+		return t.put(t.meta, key, make([]byte, probeSize))
 	}
 	remove := func(t *txn) error {
 		t.written = true
-		return t.meta.Delete(key)
+		return t.delete(t.meta, key)
 	}
 	if q.transact([]*request{{job: put}}, false) == nil {
 		_ = q.transact([]*request{{job: remove}}, false) // the next probe overwrites it

@@ -45,7 +45,7 @@ func (t *txn) putItem(item *QuarantineItem, digest [sha256.Size]byte, bounded bo
 		return 0, fmt.Errorf("%w: its quarantine has used up quarantine_max_bytes (%d); re-send or delete what is in it",
 			ErrFull, limit)
 	}
-	if err := t.quarantine.Put(key, value); err != nil {
+	if err := t.put(t.quarantine, key, value); err != nil {
 		return 0, err
 	}
 	t.counts.nextItem++
@@ -64,7 +64,7 @@ func (t *txn) removeItem(id uint64) error {
 	}
 	size := int64(len(value))
 	item, digest, err := parseQuarantine(value, key)
-	if err := t.quarantine.Delete(key); err != nil {
+	if err := t.delete(t.quarantine, key); err != nil {
 		return err
 	}
 	t.counts.quarantine--

@@ -34,18 +34,19 @@ func (t *txn) recordRuns(output string, runs []Run) error {
 	}
 	ledger, err := t.fates.CreateBucketIfNotExists([]byte(output))
 	if err != nil {
+		t.broken = err
 		return fmt.Errorf("ledger of %s: %w", output, err)
 	}
 	ledger.FillPercent = 1.0
 	runs = continueLast(ledger, runs)
 	for _, r := range runs {
 		key := sequenceKey(r.First)
-		if err := ledger.Put(key, encodeRun(r, key)); err != nil {
+		if err := t.put(ledger, key, encodeRun(r, key)); err != nil {
 			return fmt.Errorf("ledger of %s: %w", output, err)
 		}
 	}
 	t.written = true
-	return pruneRuns(ledger, t.now.Add(-t.q.opts.Window), 16+2*len(runs))
+	return t.pruneRuns(ledger, t.now.Add(-t.q.opts.Window), 16+2*len(runs))
 }
 
 // continueLast joins the first of runs to the last stored one where that is possible.
@@ -62,7 +63,7 @@ func continueLast(ledger *bbolt.Bucket, runs []Run) []Run {
 }
 
 // pruneRuns deletes at most limit runs that ended before a time.
-func pruneRuns(ledger *bbolt.Bucket, before time.Time, limit int) error {
+func (t *txn) pruneRuns(ledger *bbolt.Bucket, before time.Time, limit int) error {
 	var old [][]byte
 	c := ledger.Cursor()
 	for k, v := c.First(); k != nil && len(old) < limit; k, v = c.Next() {
@@ -72,7 +73,7 @@ func pruneRuns(ledger *bbolt.Bucket, before time.Time, limit int) error {
 		old = append(old, append([]byte(nil), k...))
 	}
 	for _, k := range old {
-		if err := ledger.Delete(k); err != nil {
+		if err := t.delete(ledger, k); err != nil {
 			return err
 		}
 	}

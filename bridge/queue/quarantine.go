@@ -57,7 +57,7 @@ func (t *txn) moveDamaged(d storedValue) error {
 	if _, err := t.putItem(&item, zeroDigest, false); err != nil {
 		return err
 	}
-	if err := t.events.Delete(key); err != nil {
+	if err := t.delete(t.events, key); err != nil {
 		return err
 	}
 	t.counts.events--

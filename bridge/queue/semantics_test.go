@@ -353,3 +353,34 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 }
+
+// TestLoweredCapacity: what a smaller memory can't hold any more is not accepted a second time, not even after restarts.
+func TestLoweredCapacity(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	q := openTest(t, Options{Directory: dir, Outputs: []OutputSpec{{Name: "a"}}})
+	var events []*Event
+	for i := range 20 {
+		events = append(events, newEvent(t, fmt.Sprint("d", i), fmt.Sprint("s", i)))
+		mustAppend(t, q, events[i], Accepted)
+	}
+	for range 3 {
+		if err := q.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		q = openTest(t, Options{Directory: dir, Capacity: 5})
+		for i, e := range events {
+			r, err := q.Append(t.Context(), e, "")
+			want := Duplicate
+			if i < 15 {
+				want = Quarantined
+			}
+			if err != nil || r.Outcome != want {
+				t.Fatalf("event %d: %+v, %v", i, r, err)
+			}
+		}
+	}
+	if s := q.Status(); s.Remembered != 5 || s.Quarantine != 15 {
+		t.Errorf("%+v", s)
+	}
+}

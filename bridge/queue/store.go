@@ -233,18 +233,32 @@ func (q *embedded) loadMeta(meta *bbolt.Bucket) (bridgeID string, err error) {
 // loadMemory rebuilds the memory from the remembered deliveries. A damaged one is passed over: it will be pruned in time.
 func (q *embedded) loadMemory(seen *bbolt.Bucket) {
 	q.memory = newMemory(q.opts.Capacity+maxBatchRequests, min(q.counts.seen, q.opts.Capacity))
+	var oldest time.Time
 	c := seen.Cursor()
-	skip := q.counts.seen - q.opts.Capacity
+	tooMany := q.counts.seen - q.opts.Capacity
 	for k, v := c.First(); k != nil; k, v = c.Next() {
-		if skip--; skip >= 0 {
-			continue
-		}
 		r, err := viewSeen(v, k)
 		if err != nil {
 			q.damaged.Add(1)
 			continue
 		}
+		if tooMany--; tooMany >= 0 { // the capacity was lowered; the next transactions evict these
+			q.raiseHorizon(r)
+			continue
+		}
+		if oldest.IsZero() {
+			oldest = r.receivedAt
+		}
 		q.memory.add(q.keys.digest(r.endpoint, r.digest), q.keys.delivery(r.endpoint, r.deliveryID), keySequence(k))
+	}
+	q.statusMu.Lock()
+	defer q.statusMu.Unlock()
+	q.oldestSeen = oldest
+}
+
+func (q *embedded) raiseHorizon(r seenView) {
+	if endpoint := string(r.endpoint); r.sentAt.After(q.horizons[endpoint]) {
+		q.horizons[endpoint] = r.sentAt
 	}
 }
 

@@ -17,7 +17,8 @@ type txn struct {
 
 	events, seen, quarantine, cursors, fates, meta *bbolt.Bucket
 
-	written bool // there is something to commit
+	written bool  // there is something to commit
+	broken  error // a change failed halfway: nothing of the transaction may be committed
 	counts  counts
 	head    uint64 // the oldest live sequence, lastSeq+1 when there is none
 
@@ -65,6 +66,23 @@ func (q *embedded) newTxn(tx *bbolt.Tx) *txn {
 		b.FillPercent = 1.0 // keys only grow
 	}
 	return t
+}
+
+// put and delete change a bucket. One that fails breaks the transaction, whatever its caller makes of the error.
+func (t *txn) put(b *bbolt.Bucket, key, value []byte) error {
+	err := b.Put(key, value)
+	if err != nil {
+		t.broken = err
+	}
+	return err
+}
+
+func (t *txn) delete(b *bbolt.Bucket, key []byte) error {
+	err := b.Delete(key)
+	if err != nil {
+		t.broken = err
+	}
+	return err
 }
 
 // append judges one event: known, to be held, or to be accepted.
@@ -188,7 +206,7 @@ func (t *txn) accept(r *request) error {
 	seq := t.counts.lastSeq + 1
 	key := t.key(seq)
 	sealWith(r.value, r.own, key)
-	if err := t.events.Put(key, r.value); err != nil {
+	if err := t.put(t.events, key, r.value); err != nil {
 		return err
 	}
 	if err := t.remember(r, key); err != nil {
@@ -218,7 +236,7 @@ func (t *txn) remember(r *request, key []byte) error {
 	seen.sentAt, _ = sentAt(r.event)
 	value := seen.encode(t.q.scratch.reserve(128+len(seen.endpoint)+len(seen.deliveryID)+len(seen.signalID)), key)
 	t.q.scratch.slab = t.q.scratch.slab[:len(t.q.scratch.slab)+len(value)]
-	if err := t.seen.Put(key, value); err != nil {
+	if err := t.put(t.seen, key, value); err != nil {
 		return err
 	}
 	t.counts.seen++
