@@ -1,15 +1,11 @@
 package bridge
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"strings"
-	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
@@ -151,59 +147,5 @@ func adminTLS(cfg *config.Config) (*tls.Config, error) {
 // checkQueue is the committer's sign of life for the watchdog.
 func (b *Bridge) checkQueue(ctx context.Context) error { return b.queue.Ping(ctx) }
 
-// checkReceiver is the listeners' sign of life: each must accept a connection and do something with it. A listener
-// that is full closes it at once, which is a sign of life too.
-func (b *Bridge) checkReceiver(ctx context.Context) error {
-	for _, a := range b.server.Addrs() {
-		if err := touch(ctx, a); err != nil {
-			return fmt.Errorf("%s: %w", a, err)
-		}
-	}
-	return nil
-}
-
-// selfCheckPath is asked for by the watchdog's own requests; it is nobody's endpoint.
-const selfCheckPath = "/.well-known/linuxguard-bridge/alive"
-
-// touch makes one request in plain HTTP. A TLS listener answers it with a 400 in plain text before any handshake,
-// which needs no certificate and shows as well that it goes on.
-func touch(ctx context.Context, addr net.Addr) error {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, addr.Network(), reachable(addr))
-	if err != nil {
-		return err
-	}
-	defer c.Close() //nolint:errcheck // a look, nothing more
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = c.SetDeadline(deadline)
-	} else {
-		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-	}
-	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: linuxguard-bridge-watchdog\r\nConnection: close\r\n\r\n", selfCheckPath); err != nil {
-		return nil // closed by the listener: it goes on
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil {
-		var timeout net.Error
-		if errors.As(err, &timeout) && timeout.Timeout() {
-			return errors.New("it accepts a connection and does not answer")
-		}
-		return nil // closed by the listener
-	}
-	return resp.Body.Close()
-}
-
-// reachable turns a wildcard address into one that can be dialled.
-func reachable(addr net.Addr) string {
-	host, port, err := net.SplitHostPort(addr.String())
-	if err != nil {
-		return addr.String()
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-		if strings.Contains(ip.String(), ":") {
-			host = "::1"
-		}
-	}
-	return net.JoinHostPort(host, port)
-}
+// checkReceiver is the listeners' sign of life.
+func (b *Bridge) checkReceiver(ctx context.Context) error { return b.server.Probe(ctx) }
