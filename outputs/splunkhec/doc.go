@@ -43,7 +43,7 @@
 // An accepted request is delivered when its ackId is true. Each lane (a request's place at one endpoint) has one
 // connection, one cookie jar and one channel, so that polls go to the node that took the events; it posts or polls, one
 // at a time, so that a channel's ackIds only grow. One that doesn't grow shows a restart, and everything pending on that
-// channel is sent again. Before a channel is first used an empty poll makes sure that acknowledgement is on: a token
+// channel is sent again. Before a channel is first used a poll makes sure that acknowledgement is on: a token
 // without it would index the same events again at every try.
 //
 // Known limits. Cookies that change are not taken for a change of node, because load balancers renew theirs with every

@@ -62,39 +62,6 @@ type Request struct {
 	At                                         time.Time
 }
 
-// channel is the acknowledgement state of one channel.
-type channel struct {
-	next uint64
-	due  map[uint64]time.Time
-	used time.Time
-}
-
-// idle is inputs.conf's maxIdleTime.
-const idle = 10 * time.Minute
-
-// ServeHTTP implements http.Handler.
-func (s *Splunk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	s.requests = append(s.requests, Request{Path: r.URL.Path, Method: r.Method, Encoding: r.Header.Get("Content-Encoding"),
-		Channel: channelOf(r), UserAgent: r.UserAgent(), Proto: r.Proto, Length: r.ContentLength, At: time.Now()})
-	n := len(s.requests) - 1
-	fault := s.Fault
-	s.mu.Unlock()
-	if fault != nil && fault(w, r) {
-		return
-	}
-	switch strings.TrimSuffix(r.URL.Path, "/1.0") {
-	case "/services/collector/health":
-		Answer(w, 200, 17, "HEC is healthy")
-	case "/services/collector", "/services/collector/event":
-		s.post(w, r, n)
-	case "/services/collector/ack":
-		s.poll(w, r)
-	default:
-		Answer(w, 404, 404, "Not Found")
-	}
-}
-
 // Answer writes an answer of HEC's. More are further members, such as `"ackId":3`.
 func Answer(w http.ResponseWriter, status, code int, text string, more ...string) {
 	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
@@ -253,59 +220,4 @@ func seqOf(e *Event) uint64 {
 		return uint64(f)
 	}
 	return object.Seq
-}
-
-func (s *Splunk) nextAck(name string) uint64 {
-	now := time.Now()
-	if s.channels == nil {
-		s.channels = map[string]*channel{}
-	}
-	c := s.channels[name]
-	if c == nil || now.Sub(c.used) > idle {
-		c = &channel{due: map[uint64]time.Time{}}
-		s.channels[name] = c
-	}
-	id := c.next
-	c.next++
-	c.used = now
-	c.due[id] = now.Add(s.AckAfter)
-	return id
-}
-
-func (s *Splunk) poll(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.Ack && r.Header.Get("Authorization") == "Splunk "+s.Token {
-		Answer(w, 400, 14, "ACK is disabled")
-		return
-	}
-	if !s.authorised(w, r) {
-		return
-	}
-	var ask struct{ Acks []uint64 }
-	if err := json.NewDecoder(r.Body).Decode(&ask); err != nil {
-		Answer(w, 400, 6, "Invalid data format")
-		return
-	}
-	found := map[string]bool{}
-	for _, id := range ask.Acks {
-		found[strconv.FormatUint(id, 10)] = s.acked(channelOf(r), id)
-	}
-	text, _ := json.Marshal(map[string]any{"acks": found})
-	_, _ = w.Write(text)
-}
-
-// acked tells a status once and forgets it.
-func (s *Splunk) acked(name string, id uint64) bool {
-	c := s.channels[name]
-	if c == nil {
-		return false
-	}
-	c.used = time.Now()
-	due, known := c.due[id]
-	if !known || s.AckNever || time.Now().Before(due) {
-		return false
-	}
-	delete(c.due, id)
-	return true
 }
