@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
 	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/systemd"
 )
 
 // Reload reads the configuration file again and puts it into force: secrets, certificates, endpoints, limits, outputs,
@@ -41,7 +43,23 @@ func (b *Bridge) Reload(ctx context.Context) error {
 		b.opts.Log.Warn("the new configuration has changes that need a restart", "event", "restart_needed", "keys", needs)
 	}
 	b.opts.Log.Info("reloaded", "event", "reloaded", "hash", loaded.Config.Hash)
+	if note := systemd.CredentialsNote(b.credentials()); note != "" {
+		b.opts.Log.Info("secrets that a reload does not renew", "note", note)
+	}
 	return nil
+}
+
+// credentials are the names of what systemd handed over.
+func (b *Bridge) credentials() []string {
+	entries, err := os.ReadDir(b.opts.Loader.Getenv("CREDENTIALS_DIRECTORY"))
+	if err != nil { // there are none
+		return nil
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return names
 }
 
 // put makes loaded the configuration in force: the receiver's part is prepared first, because it can refuse; only

@@ -39,6 +39,9 @@ func (g *globals) run(ctx context.Context) error {
 		return err
 	}
 	defer stopProfile()
+	hup := make(chan os.Signal, 1) // from here on a SIGHUP ends nothing: one during the start is served after it
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	level := &slog.LevelVar{}
 	log, err := g.logger("auto", level)
 	if err != nil {
@@ -63,28 +66,29 @@ func (g *globals) run(ctx context.Context) error {
 	if loaded, report = l.Load(g.ConfigPath); loaded == nil {
 		return &usageError{report.Err()}
 	}
+	log.Info("starting", "event", "started", "version", version, "config", g.ConfigPath)
 	sockets, err := systemd.Listeners()
 	if err != nil {
 		return err
 	}
 	return serve(ctx, bridge.Options{
 		Loader: l, Path: g.ConfigPath, Log: log, Level: level, Notifier: systemd.NewNotifier(), Sockets: sockets,
-	}, loaded, report)
+	}, loaded, report, hup)
 }
 
 // serve runs one bridge from start to stop.
-func serve(ctx context.Context, opts bridge.Options, loaded *bridge.Loaded, report *config.Report) error {
+func serve(ctx context.Context, opts bridge.Options, loaded *bridge.Loaded, report *config.Report, hup <-chan os.Signal) error {
 	b, err := bridge.Start(ctx, opts, loaded, report)
 	if err != nil {
 		return err
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	err = b.Run(ctx, hup)
 	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
-	return errors.Join(err, b.Stop(stopCtx))
+	if err = errors.Join(err, b.Stop(stopCtx)); err == nil {
+		opts.Log.Info("stopped", "event", "stopped")
+	}
+	return err
 }
 
 func logProblem(ctx context.Context, log *slog.Logger, p config.Problem) {
