@@ -18,29 +18,6 @@ type channel struct {
 // idle is inputs.conf's maxIdleTime.
 const idle = 10 * time.Minute
 
-// ServeHTTP implements http.Handler.
-func (s *Splunk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	s.requests = append(s.requests, Request{Path: r.URL.Path, Method: r.Method, Encoding: r.Header.Get("Content-Encoding"),
-		Channel: channelOf(r), UserAgent: r.UserAgent(), Proto: r.Proto, Length: r.ContentLength, At: time.Now()})
-	n := len(s.requests) - 1
-	fault := s.Fault
-	s.mu.Unlock()
-	if fault != nil && fault(w, r) {
-		return
-	}
-	switch strings.TrimSuffix(r.URL.Path, "/1.0") {
-	case "/services/collector/health":
-		Answer(w, 200, 17, "HEC is healthy")
-	case "/services/collector", "/services/collector/event":
-		s.post(w, r, n)
-	case "/services/collector/ack":
-		s.poll(w, r)
-	default:
-		Answer(w, 404, 404, "Not Found")
-	}
-}
-
 func (s *Splunk) nextAck(name string) uint64 {
 	now := time.Now()
 	if s.channels == nil {
