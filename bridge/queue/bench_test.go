@@ -230,7 +230,7 @@ func BenchmarkAppendBehindBacklog(b *testing.B) {
 	}
 	events := benchEvents(b)
 	specs := []OutputSpec{{Name: "stuck"}}
-	q := openTest(b, Options{Directory: benchDir(b), MaxBytes: 64 << 30, Capacity: 100_000, CursorInterval: time.Second, Outputs: specs})
+	q := openTest(b, Options{Directory: benchDir(b), MaxBytes: 64 << 30, Capacity: 4 * million, CursorInterval: time.Second, Outputs: specs})
 	fillQueue(b, q, million)
 	if err := q.db.Sync(); err != nil {
 		b.Fatal(err)
