@@ -17,25 +17,41 @@ import (
 
 const readmePath = "../../README.md"
 
-// webhookNames are the fields that the bridge calls otherwise than the webhook does.
-var webhookNames = map[string]string{"server_hostname": "server_name"}
+// fieldPlaces says where a field comes from and where it goes beside its own name, for those that have such a place.
+// The mapping's own table doesn't know it.
+var fieldPlaces = map[string]struct{ webhook, syslog, hec string }{
+	"tenant_id":       {webhook: "tenant_id"},
+	"signal_id":       {webhook: "data.signal_id"},
+	"signal_type":     {webhook: "data.signal_type", syslog: "MSGID (first 32)"},
+	"severity":        {webhook: "data.severity", syslog: "PRI (1..5: info, notice, warning, err, crit)"},
+	"severity_raw":    {webhook: "data.severity"},
+	"description":     {webhook: "data.description", syslog: "MSG"},
+	"identity_id":     {webhook: "data.identity_id"},
+	"identity_name":   {webhook: "data.identity_name"},
+	"server_hostname": {webhook: "data.server_name", syslog: "HOSTNAME", hec: "host"},
+	"server_id":       {webhook: "data.server_id"},
+	"environment":     {webhook: "data.environment"},
+	"created_at":      {webhook: "data.created_at", syslog: "TIMESTAMP", hec: "time"},
+	"event_type":      {webhook: "event_type"},
+	"version":         {webhook: "version"},
+	"timestamp":       {webhook: "timestamp"},
+	"console_url":     {webhook: "console_url"},
+	"delivery_id":     {webhook: "LinuxGuard-Delivery", hec: "fields.delivery_id"},
+}
 
 // fieldTable is README's table of fields, made from the mapping's own.
 func fieldTable() string {
 	var b strings.Builder
-	b.WriteString("| field | Splunk, `layout = \"cim\"` | CEF | LEEF | what it is |\n|---|---|---|---|---|\n")
+	b.WriteString("| webhook | field of the record | also, in syslog | also, in HEC | what it is |\n|---|---|---|---|---|\n")
 	code := func(name string) string {
 		if name == "" {
-			return "header"
+			return ""
 		}
 		return "`" + name + "`"
 	}
 	for _, f := range mapping.Fields() {
-		doc := f.Doc
-		if f.ID {
-			doc += " (never cut)"
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.Name, code(f.CIM), code(f.CEF), code(f.LEEF), strings.ReplaceAll(doc, "|", "\\|"))
+		place := fieldPlaces[f.Name]
+		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s |\n", code(place.webhook), f.Name, place.syslog, code(place.hec), strings.ReplaceAll(f.Doc, "|", "\\|"))
 	}
 	return b.String()
 }
@@ -63,9 +79,9 @@ func TestReadmeFields(t *testing.T) {
 	if got := string(text[found[4]:found[5]]); got != want {
 		t.Errorf("README.md's table of fields is not the mapping's; run this test with -update\n%s", want)
 	}
-	for name, webhook := range webhookNames {
-		if !strings.Contains(want, "`"+name+"`") || !bytes.Contains(text, []byte(webhook)) {
-			t.Errorf("README.md doesn't say that %s is the webhook's %s", name, webhook)
+	for name := range fieldPlaces {
+		if !strings.Contains(want, "| `"+name+"` |") {
+			t.Errorf("the mapping has no field %s", name)
 		}
 	}
 }
@@ -140,7 +156,7 @@ func TestReadmeFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := regexp.MustCompile(`packaging/[a-z./-]*[a-z]|contrib/[a-z./-]*[a-z]|[A-Z]+\.md|LICENSE`).FindAllString(string(text), -1)
+	found := regexp.MustCompile(`packaging/[a-z./-]*[a-z]|contrib/[a-z./-]*[a-z]|[a-z/]*[A-Z]+\.md|LICENSE`).FindAllString(string(text), -1)
 	if len(found) < 5 {
 		t.Fatalf("README.md names %q only", found)
 	}
