@@ -74,6 +74,6 @@
 // # Known limits
 //
 // A page that holds an older version of itself with sound structure and sound values can't be told from the newest one.
-// Compaction blocks appends while it copies, so it waits until no more than 64 MiB are live. The ledger says when
+// Compaction blocks appends while it copies, so it waits until no more than 64 MiB are live in a file of 256 MiB or more. The ledger says when
 // something was done to the minute. Events that were dropped while a worker was delivering them count as dropped.
 package queue

@@ -40,7 +40,8 @@ type embedded struct {
 	broken      bool // db was closed after a failed write or sync: its file is written anew before it is used
 	abandoned   bool // bbolt panicked while it held its locks: the file is left to it
 	news        news
-	warned      int // levels of fillLevels that were warned of
+	compacted   time.Time // when that was tried last
+	warned      int       // levels of fillLevels that were warned of
 
 	tail    tail
 	outputs outputs

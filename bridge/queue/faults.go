@@ -194,20 +194,23 @@ func (q *embedded) copyTo(path string) (err error) {
 	return errors.Join(to.Sync(), to.Close())
 }
 
-// When the file is compacted: it is large, mostly free, and what is live is copied in a moment.
+// When the file is compacted: it is large, mostly free, what is live is copied in a moment, and it is some time since the
+// last. A steady load needs room that is free at times; that is no reason to compact again and again.
 const (
-	compactMinFile = 64 << 20
-	compactMaxLive = 64 << 20
-	compactRatio   = 4
+	compactMinFile  = 256 << 20
+	compactMaxLive  = 64 << 20
+	compactRatio    = 4
+	compactInterval = 10 * time.Minute
 )
 
 // compact shrinks the file when that is worth it.
 func (q *embedded) compact() {
-	if q.db == nil || q.retry.cause != nil {
+	now := q.opts.Now()
+	if q.db == nil || q.retry.cause != nil || now.Sub(q.compacted) < compactInterval {
 		return
 	}
 	info, err := os.Stat(q.path)
-	if err != nil || info.Size() < compactMinFile {
+	if err != nil || info.Size() < max(1, compactMinFile-q.opts.hooks.compactSooner) {
 		return
 	}
 	stats := q.db.Stats()
@@ -216,6 +219,7 @@ func (q *embedded) compact() {
 		return
 	}
 	started := time.Now()
+	q.compacted = now
 	if err := q.rewrite(); err != nil {
 		q.opts.Log.Error("compacting the queue's database failed", "error", err)
 		if q.db == nil {

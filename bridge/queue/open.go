@@ -41,6 +41,8 @@ type hooks struct {
 	at         func(step string) // "append", "filled", "committed", "published": the steps of a commit
 	failCommit func() error      // an error stands for a failed write or sync
 	openFile   func(string, int, os.FileMode) (*os.File, error)
+
+	compactSooner int64 // bytes by which a file may be smaller than compactMinFile
 }
 
 func (h *hooks) reach(step string) {

@@ -188,7 +188,9 @@ func TestFind(t *testing.T) {
 // TestCompaction fills and drains a queue whose file must shrink then, with all that matters still there.
 func TestCompaction(t *testing.T) {
 	t.Parallel()
-	q := openTest(t, Options{Outputs: []OutputSpec{{Name: "a"}}})
+	opts := Options{Outputs: []OutputSpec{{Name: "a"}}}
+	opts.hooks.compactSooner = compactMinFile - 64<<20
+	q := openTest(t, opts)
 	body := strings.Repeat("x", 1<<20)
 	for i := range 80 {
 		mustAppend(t, q, newEvent(t, fmt.Sprint("d", i), fmt.Sprint("s", i), body), Accepted)
