@@ -64,7 +64,7 @@ type Output interface {
 type Batching struct {
 	MaxRecords  int
 	MaxBytes    int           // of webhook bodies; an output whose encoding is larger splits by itself
-	Linger      time.Duration // how long a batch may wait for more while others are in flight; none when nothing is
+	Linger      time.Duration // how long a batch may wait for more while others are in flight; at most 5 ms when nothing is, and a lone record not at all
 	MaxInFlight int           // records sent and not yet done; bounds the duplicates after a crash
 }
 

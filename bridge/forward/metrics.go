@@ -51,12 +51,25 @@ func (m *metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{m.sent, m.retried, m.quarantined, m.filtered, m.batches, m.failures, m.fromCreated, m.fromReceived}
 }
 
-// observe notes how long the records of a delivered batch took.
-func (m *metrics) observe(batch []outputs.Record, now time.Time) {
+// age is what the latency of a record is measured from. It stands for the record while its answer is awaited, so that
+// nothing but the output holds the bodies.
+type age struct{ received, created time.Time }
+
+func agesOf(batch []outputs.Record) []age {
+	ages := make([]age, len(batch))
 	for i := range batch {
-		m.fromReceived.Observe(now.Sub(batch[i].ReceivedAt).Seconds())
-		if t, ok := batch[i].Signal.Created(); ok {
-			m.fromCreated.Observe(now.Sub(t).Seconds())
+		ages[i].received = batch[i].ReceivedAt
+		ages[i].created, _ = batch[i].Signal.Created()
+	}
+	return ages
+}
+
+// observe notes how long the records of a delivered batch took.
+func (m *metrics) observe(ages []age, now time.Time) {
+	for _, a := range ages {
+		m.fromReceived.Observe(now.Sub(a.received).Seconds())
+		if !a.created.IsZero() {
+			m.fromCreated.Observe(now.Sub(a.created).Seconds())
 		}
 	}
 }

@@ -46,13 +46,24 @@ func (w *Worker) noRoom(records int) bool {
 	return w.sending > 0 && w.sending+records > w.batching.MaxInFlight
 }
 
-// pendingDue reports whether the pending events should go now: a full batch, nothing else in flight (a lone signal
-// never waits), or waited long enough.
+// pendingDue reports whether the pending events should go now: a full batch, or waited long enough.
 func (w *Worker) pendingDue() bool {
 	if w.noRoom(w.pending.wanted) {
 		return false
 	}
-	return w.pendingFull() || w.sending == 0 || !w.pending.lingerAt.After(w.opts.Now())
+	return w.pendingFull() || !w.pendingDueAt().After(w.opts.Now())
+}
+
+// pendingDueAt is when the pending events should go: at once for a lone signal with nothing in flight.
+func (w *Worker) pendingDueAt() time.Time {
+	wait := w.batching.Linger
+	if w.sending == 0 {
+		wait = 0
+		if w.burst {
+			wait = min(gather, w.batching.Linger)
+		}
+	}
+	return w.pending.since.Add(wait)
 }
 
 // launch makes the pending events one flight and sends what the output wants of them.
@@ -69,6 +80,7 @@ func (w *Worker) launch() {
 		f.marks = append(f.marks, m)
 	}
 	w.metrics.filtered.Add(float64(len(f.marks) - len(batch)))
+	w.burst = len(batch) > 1
 	w.pending.reset()
 	w.flights = append(w.flights, f)
 	w.send(f, batch)
@@ -131,13 +143,13 @@ func (w *Worker) send(f *flight, batch []outputs.Record) {
 	w.sending += len(batch)
 	w.metrics.batches.Inc()
 	w.status.enterSend(w.opts.Now())
-	w.opts.Output.Send(w.sendCtx, batch, w.doneFunc(f, batch, seqs))
+	w.opts.Output.Send(w.sendCtx, batch, w.doneFunc(f, agesOf(batch), seqs))
 	w.status.leaveSend(w.opts.Now())
 }
 
 // doneFunc returns the callback of one Send. It only notes the result: the output's goroutines never enter the
 // worker's own state. A second call is a mistake of the output and is ignored.
-func (w *Worker) doneFunc(f *flight, batch []outputs.Record, seqs []uint64) func(error) {
+func (w *Worker) doneFunc(f *flight, ages []age, seqs []uint64) func(error) {
 	called := false
 	return func(err error) {
 		w.resultMu.Lock()
@@ -147,9 +159,8 @@ func (w *Worker) doneFunc(f *flight, batch []outputs.Record, seqs []uint64) func
 		}
 		called = true
 		if err == nil {
-			w.metrics.observe(batch, w.opts.Now())
+			w.metrics.observe(ages, w.opts.Now())
 		}
-		batch = nil // not needed any more, and perhaps large
 		w.done = append(w.done, result{f, seqs, err})
 		select {
 		case w.results <- struct{}{}:

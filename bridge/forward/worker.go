@@ -69,15 +69,16 @@ type Worker struct {
 	failing  bool      // the last attempt failed: one flight at a time
 	attempts int       // failures in a row
 	sending  int       // records in flight
+	burst    bool      // the last batch held more than one record
 }
 
 // pending is what was read and not sent: the next batch and the filtered events between.
 type pending struct {
-	events   []pendingEvent
-	wanted   int       // how many the output wants
-	bytes    int       // of the bodies it wants
-	held     int       // of all bodies
-	lingerAt time.Time // when they must go at the latest; zero: nothing pending
+	events []pendingEvent
+	wanted int       // how many the output wants
+	bytes  int       // of the bodies it wants
+	held   int       // of all bodies
+	since  time.Time // when the first of them was read; zero: nothing pending
 }
 
 type pendingEvent struct {
@@ -221,6 +222,10 @@ func (w *Worker) maxBytes() int {
 	return w.batching.MaxBytes
 }
 
+// gather is how long a batch waits for more when nothing is in flight and the one before held several records: in a
+// burst a fast receiver would otherwise get many small batches, which cost both sides more.
+const gather = 5 * time.Millisecond
+
 // beatInterval is how often an idle loop shows that it lives, for the watchdog.
 const beatInterval = 5 * time.Second
 
@@ -286,13 +291,11 @@ func (w *Worker) pendingFull() bool {
 // nextWake is how long the loop may sleep when nothing happens.
 func (w *Worker) nextWake() time.Duration {
 	now, wake := w.opts.Now(), beatInterval
-	for _, at := range []time.Time{w.retryAt, w.pending.lingerAt} {
-		if d := at.Sub(now); !at.IsZero() && d < wake {
-			wake = max(d, 0)
-		}
-	}
-	if w.retryAt.After(now) { // lingering batches wait for the retry anyway
-		wake = min(w.retryAt.Sub(now), beatInterval)
+	switch {
+	case w.retryAt.After(now): // pending events wait for the retry anyway
+		wake = min(wake, w.retryAt.Sub(now))
+	case !w.pending.since.IsZero():
+		wake = min(wake, w.pendingDueAt().Sub(now))
 	}
 	return max(wake, time.Millisecond)
 }
@@ -300,7 +303,7 @@ func (w *Worker) nextWake() time.Duration {
 // add puts events that were read behind the pending ones.
 func (w *Worker) add(events []*queue.Event) {
 	if len(w.pending.events) == 0 {
-		w.pending.lingerAt = w.opts.Now().Add(w.batching.Linger)
+		w.pending.since = w.opts.Now()
 	}
 	for _, e := range events {
 		w.pending.add(e, w.wants(e))

@@ -430,6 +430,29 @@ func TestALoneSignalLeavesAtOnceAndBurstsLinger(t *testing.T) {
 	})
 }
 
+func TestABurstIsGatheredForAFastReceiver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newMemQueue(2) // a burst has begun
+		o := &scriptedOutput{fate: func(int, []outputs.Record) (time.Duration, error) { return 0, nil },
+			batching: outputs.Batching{MaxRecords: 100, Linger: 200 * time.Millisecond, MaxInFlight: 1000}}
+		w := start(t, q, o, nil)
+		for range 100 {
+			time.Sleep(time.Millisecond)
+			q.append(&queue.Event{Signal: &signal.Signal{}})
+		}
+		time.Sleep(time.Second)
+		last := q.append(&queue.Event{Signal: &signal.Signal{}}) // the burst is over: this one may wait once more
+		time.Sleep(10 * time.Millisecond)
+		if q.at() != last {
+			t.Errorf("cursor %d, want %d", q.at(), last)
+		}
+		stop(t, w)
+		if n := len(o.sends); n > 30 || n < 15 {
+			t.Errorf("%d batches for 100 records in 100 ms, want about 20", n)
+		}
+	})
+}
+
 func TestStopIsBoundedAndLeavesTheCursorExact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newMemQueue(20)

@@ -227,6 +227,7 @@ func isControl(r rune) bool {
 
 func (d *decoder) times() {
 	s := d.sig
+	s.sent, _ = ParseTime(s.Timestamp)
 	if s.CreatedAt == "" {
 		d.note("created_at is missing")
 		return

@@ -60,7 +60,7 @@ type Signal struct {
 	EnvelopeExtra []Field  // unknown fields beside "data", in order
 	Notes         []string // what was odd and how it was read, for people
 
-	created time.Time // CreatedAt, zero when it can't be read
+	created, sent time.Time // CreatedAt and Timestamp, zero when they can't be read: each is asked for several times
 }
 
 // Reasons why a signed body goes to the quarantine instead of to the outputs.
@@ -85,14 +85,17 @@ func (s *Signal) Problem() string {
 }
 
 // SentAt is the signed body's own timestamp; ok is false when there is none or it can't be read.
-func (s *Signal) SentAt() (t time.Time, ok bool) { return ParseTime(s.Timestamp) }
+func (s *Signal) SentAt() (t time.Time, ok bool) { return timeOf(s.sent, s.Timestamp) }
 
 // Created is the time of the signal itself; ok is false when there is none or it can't be read.
-func (s *Signal) Created() (t time.Time, ok bool) {
-	if !s.created.IsZero() {
-		return s.created, true
+func (s *Signal) Created() (t time.Time, ok bool) { return timeOf(s.created, s.CreatedAt) }
+
+// timeOf returns what Decode has parsed, else parses: a Signal can be made without Decode.
+func timeOf(parsed time.Time, text string) (t time.Time, ok bool) {
+	if !parsed.IsZero() {
+		return parsed, true
 	}
-	return ParseTime(s.CreatedAt)
+	return ParseTime(text)
 }
 
 // EffectiveSeverity is the severity to act on: Severity, or the nearest for a number beyond 1 to 5, or Medium when there
