@@ -56,7 +56,7 @@ type Settings struct {
 	Keepalive time.Duration `toml:"keepalive"`
 	// RELPWindow is how many records may be unanswered on one RELP connection. Default 1024.
 	RELPWindow int `toml:"relp_window"`
-	// MaxInFlight bounds the records sent and not yet confirmed, and so the duplicates after a crash. Default 8192;
+	// MaxInFlight bounds the records sent and not yet confirmed, and so the duplicates after a crash. Default 16384;
 	// with relp the window is what counts.
 	MaxInFlight int `toml:"max_in_flight"`
 }
@@ -147,7 +147,7 @@ func (s *Settings) setDefaults(used schemes) {
 	setDefault(&s.ConnectTimeout, 10*time.Second)
 	setDefault(&s.Keepalive, 30*time.Second)
 	setDefault(&s.RELPWindow, 1024)
-	setDefault(&s.MaxInFlight, 8192)
+	setDefault(&s.MaxInFlight, 16384)
 	age := defaultAge
 	if s.MaxConnectionAge == nil {
 		s.MaxConnectionAge = &age

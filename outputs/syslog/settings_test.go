@@ -157,8 +157,8 @@ func TestGoodConfiguration(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	for table, want := range map[string]string{
-		`addresses = ["tcp://siem"]`:                 "8192 30s 8192",
-		`addresses = ["udp://siem"]`:                 "2048 30s 8192",
+		`addresses = ["tcp://siem"]`:                 "8192 30s 16384",
+		`addresses = ["udp://siem"]`:                 "2048 30s 16384",
 		`addresses = ["relp://siem"]`:                "8192 1m30s 1024",
 		`addresses = ["relp://siem", "udp://siem"]`:  "2048 1m30s 1024",
 		"addresses = [\"tcp://s\"]\nmax_in_flight=7": "8192 30s 7",
