@@ -15,8 +15,8 @@ const (
 	httpLogEvery = 10 * time.Second
 )
 
-// errorLog passes net/http's own lines on: failed handshakes at info, those where the client just went away at debug,
-// the rest (panics, accept errors) at error.
+// errorLog passes net/http's own lines on: what a client did wrong in TLS or HTTP/2 at info, handshakes that it just went
+// away from at debug, the rest (panics, accept errors) at error.
 type errorLog struct {
 	log     *slog.Logger
 	metrics *serverMetrics
@@ -34,9 +34,13 @@ func newErrorLog(to *slog.Logger, metrics *serverMetrics, now func() time.Time) 
 // Write implements io.Writer: one call is one line.
 func (l *errorLog) Write(line []byte) (int, error) {
 	text := strings.TrimSpace(string(line))
-	level := levelOf(text)
-	if level < slog.LevelError {
+	level := slog.LevelError
+	switch {
+	case strings.HasPrefix(text, "http: TLS handshake error"):
 		l.metrics.handshakeErrors.Add(1)
+		level = handshakeLevel(text)
+	case strings.HasPrefix(text, "http2: server connection error"):
+		level = slog.LevelInfo
 	}
 	if suppressed, ok := l.mayLog(); ok {
 		l.log.Log(context.Background(), level, "http server", "detail", text, "not_logged", suppressed)
@@ -44,10 +48,7 @@ func (l *errorLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-func levelOf(text string) slog.Level {
-	if !strings.HasPrefix(text, "http: TLS handshake error") {
-		return slog.LevelError
-	}
+func handshakeLevel(text string) slog.Level {
 	for _, gone := range []string{"EOF", "i/o timeout", "connection reset by peer", "use of closed network connection"} {
 		if strings.HasSuffix(text, gone) {
 			return slog.LevelDebug

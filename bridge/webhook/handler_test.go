@@ -212,6 +212,7 @@ func TestDeliveryIDNeverRefuses(t *testing.T) {
 		{[]string{"a", "b"}, ""},
 		{[]string{"x refused 192.0.2.1: signature (401)"}, ""},
 		{[]string{"a\tb"}, ""},
+		{[]string{"a b"}, ""},
 		{[]string{"ä"}, ""},
 		{[]string{strings.Repeat("a", maxDeliveryID)}, strings.Repeat("a", maxDeliveryID)},
 		{[]string{strings.Repeat("a", maxDeliveryID+1)}, ""},

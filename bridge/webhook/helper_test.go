@@ -60,7 +60,7 @@ func (q *recorder) Append(ctx context.Context, e *queue.Event, hold string) (que
 	}
 	sum := sha256.Sum256(e.Body)
 	if seq, known := q.seen[sum]; known {
-		return queue.Receipt{Outcome: queue.Duplicate, Seq: seq}, nil
+		return queue.Receipt{Outcome: queue.Duplicate, Seq: seq, Reason: q.holds[seq-1]}, nil
 	}
 	q.events, q.holds = append(q.events, e), append(q.holds, hold)
 	q.seen[sum] = uint64(len(q.events))
