@@ -150,8 +150,6 @@ func restartNeeded(old, next *config.Config) []string {
 		}
 	}
 	differs("queue.directory", old.Queue.Directory == next.Queue.Directory)
-	differs("queue.max_bytes", old.Queue.MaxBytes == next.Queue.MaxBytes)
-	differs("queue.quarantine_max_bytes", old.Queue.QuarantineMaxBytes == next.Queue.QuarantineMaxBytes)
 	differs("dedupe.capacity", old.Dedupe.Capacity == next.Dedupe.Capacity)
 	differs("dedupe.window", old.Dedupe.Window == next.Dedupe.Window)
 	differs("admin.listen", old.Admin.Listen == next.Admin.Listen)

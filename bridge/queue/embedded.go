@@ -62,6 +62,8 @@ type embedded struct {
 	duplicates  duplicates
 	suspect     atomic.Bool   // a reader met a fault: the database must be checked
 	rounds      atomic.Uint64 // of the committer's loop, for Ping
+
+	limit, quarantineLimit atomic.Int64 // MaxBytes and QuarantineMaxBytes, changed by SetLimits
 }
 
 // health says whether appends can be made durable.

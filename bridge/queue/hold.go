@@ -41,7 +41,7 @@ func (t *txn) alreadyHeld(r *request) bool {
 func (t *txn) putItem(item *QuarantineItem, digest [sha256.Size]byte, bounded bool) (uint64, error) {
 	key := sequenceKey(t.counts.nextItem + 1)
 	value := encodeQuarantine(item, digest, key)
-	if limit := t.q.opts.QuarantineMaxBytes; bounded && t.counts.quarantineBytes+int64(len(value)) > limit {
+	if limit := t.q.quarantineLimit.Load(); bounded && t.counts.quarantineBytes+int64(len(value)) > limit {
 		return 0, fmt.Errorf("%w: its quarantine has used up quarantine_max_bytes (%d); re-send or delete what is in it",
 			ErrFull, limit)
 	}

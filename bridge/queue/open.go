@@ -103,6 +103,7 @@ func newEmbedded(opts Options, lock *os.File) *embedded {
 		health:  health{ok: true},
 	}
 	q.metrics = newMetrics(q)
+	q.SetLimits(opts.MaxBytes, opts.QuarantineMaxBytes)
 	q.tail.limit = opts.TailBytes
 	q.outputs.byName = make(map[string]*output)
 	return q

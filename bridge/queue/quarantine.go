@@ -20,9 +20,9 @@ func (t *txn) putItems(items []QuarantineItem) error {
 	for i := range items {
 		need += int64(eventSizeHint(&items[i].Event)) + 128
 	}
-	if t.counts.quarantineBytes+need > t.q.opts.QuarantineMaxBytes {
+	if t.counts.quarantineBytes+need > t.q.quarantineLimit.Load() {
 		return fmt.Errorf("%w: its quarantine has used up quarantine_max_bytes (%d); re-send or delete what is in it",
-			ErrFull, t.q.opts.QuarantineMaxBytes)
+			ErrFull, t.q.quarantineLimit.Load())
 	}
 	for i := range items {
 		item := items[i]

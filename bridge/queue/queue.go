@@ -194,6 +194,9 @@ type Operator interface {
 	// Ping returns nil as soon as the part of the queue that makes appends durable has shown that it goes on, and an
 	// error when it hasn't by the end of ctx. A queue that refuses appends for a reason (no space) goes on.
 	Ping(ctx context.Context) error
+	// SetLimits changes max_bytes and quarantine_max_bytes, for what comes from now on: what is kept already stays. Values
+	// below one change nothing.
+	SetLimits(maxBytes, quarantineMaxBytes int64)
 	// Status is a snapshot.
 	Status() Status
 }

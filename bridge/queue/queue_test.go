@@ -190,6 +190,14 @@ func TestFullQueueAnswersDuplicatesAndRecovers(t *testing.T) {
 	mustAppend(t, q, eventWithBody(t, "d0", first.Body), Duplicate)
 	q.Advance("a", Progress{Through: 2})
 	mustAppend(t, q, newEvent(t, fmt.Sprint("d", i), fmt.Sprint("s", i)), Accepted)
+
+	q.SetLimits(1<<20, 0)
+	for i := range 20 {
+		mustAppend(t, q, newEvent(t, fmt.Sprint("e", i), fmt.Sprint("t", i)), Accepted)
+	}
+	if s := q.Status(); s.MaxBytes != 1<<20 || s.QuarantineMaxBytes != 256<<20 {
+		t.Errorf("limits are %d and %d", s.MaxBytes, s.QuarantineMaxBytes)
+	}
 }
 
 func TestDropOldest(t *testing.T) {

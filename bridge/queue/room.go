@@ -26,13 +26,23 @@ func (t *txn) makeRoom(size int64) error {
 	if t.missing(size) > 0 {
 		t.full = true
 		return fmt.Errorf("%w: max_bytes (%d) is used up by events that output %q has not taken yet",
-			ErrFull, t.q.opts.MaxBytes, t.q.outputs.slowest())
+			ErrFull, t.q.limit.Load(), t.q.outputs.slowest())
 	}
 	return nil
 }
 
+// SetLimits implements Operator.
+func (q *embedded) SetLimits(maxBytes, quarantineMaxBytes int64) {
+	if maxBytes > 0 {
+		q.limit.Store(maxBytes)
+	}
+	if quarantineMaxBytes > 0 {
+		q.quarantineLimit.Store(quarantineMaxBytes)
+	}
+}
+
 // missing is how many bytes an event of size bytes lacks; not positive when it fits.
-func (t *txn) missing(size int64) int64 { return t.counts.bytes + size - t.q.opts.MaxBytes }
+func (t *txn) missing(size int64) int64 { return t.counts.bytes + size - t.q.limit.Load() }
 
 // dropOldest moves the cursors of drop_oldest outputs over the oldest events until bytes are free. It goes no further
 // than the other outputs are.
@@ -104,7 +114,7 @@ var fillLevels = [...]int64{50, 80, 100}
 
 // watchFill warns when the allowance fills up, once a level; a level is armed again 10 points below it.
 func (q *embedded) watchFill(full bool) {
-	percent := q.counts.bytes * 100 / q.opts.MaxBytes
+	percent := q.counts.bytes * 100 / q.limit.Load()
 	if full {
 		percent = 100
 	}
@@ -118,6 +128,6 @@ func (q *embedded) watchFill(full bool) {
 	}
 	if q.warned > before {
 		q.opts.Log.Warn("the queue is filling up: an output does not take its events",
-			"percent", percent, "output", q.outputs.slowest(), "bytes", q.counts.bytes, "max_bytes", q.opts.MaxBytes)
+			"percent", percent, "output", q.outputs.slowest(), "bytes", q.counts.bytes, "max_bytes", q.limit.Load())
 	}
 }

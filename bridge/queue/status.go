@@ -30,9 +30,9 @@ func (q *embedded) Status() Status {
 	s := Status{
 		BridgeID: q.bridgeID, Healthy: q.health.ok, Problem: q.health.problem,
 		FirstSeq: q.firstSeq, LastSeq: q.committed.lastSeq, Events: q.committed.events,
-		Bytes: q.committed.bytes, MaxBytes: q.opts.MaxBytes,
+		Bytes: q.committed.bytes, MaxBytes: q.limit.Load(),
 		Quarantine: q.committed.quarantine, QuarantineBytes: q.committed.quarantineBytes,
-		QuarantineMaxBytes: q.opts.QuarantineMaxBytes,
+		QuarantineMaxBytes: q.quarantineLimit.Load(),
 		Remembered:         q.committed.seen, Capacity: q.opts.Capacity,
 		Evicted: q.evicted.Load(), Damaged: q.damaged.Load(),
 	}
