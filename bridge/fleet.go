@@ -56,12 +56,9 @@ func (f *fleet) apply(ctx, lifetime context.Context, wanted []config.Output, bui
 			errs = append(errs, f.launch(lifetime, o, built[o.Name], bridgeID))
 		}
 	}
-	left, err := f.queue.SetOutputs(ctx, specs(wanted))
-	if err != nil {
+	// The queue says how many events a removed output had left.
+	if _, err := f.queue.SetOutputs(ctx, specs(wanted)); err != nil {
 		errs = append(errs, fmt.Errorf("telling the queue about removed outputs: %w", err))
-	}
-	for _, name := range slices.Sorted(maps.Keys(left)) {
-		f.log.Warn("an output was removed and no longer holds events back", "output", name, "events_left", left[name])
 	}
 	return errors.Join(errs...)
 }

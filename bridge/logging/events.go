@@ -18,6 +18,7 @@ var messageIDs = map[string]string{
 	"quarantined":          "7d9be6772c4c405e8f8720bef121b451", // a verified request went to the quarantine on receipt
 	"quarantine_resent":    "57a4c056a6f44980863a44045d9dfdaa", // an operator put a quarantined event back
 	"quarantine_dropped":   "c5a6c2c257c044b9bdad2adf7ebc23b4", // an operator deleted a quarantined event
+	"queue_filling":        "6dd3fe9d5b1f4ee89cad925368cc80c9", // half of the disk allowance, or more, waits for an output
 	"queue_full":           "f625b939d67141aab355679c91b10ecb", // the disk allowance is used up: senders get 503
 	"queue_unavailable":    "1642fb555c9b4937914385334da0a6d5", // the queue can't write: senders get 503
 	"queue_recovered":      "f50a464bbed74958816738c35ccba52c", // it can again

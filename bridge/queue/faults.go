@@ -240,8 +240,8 @@ func (q *embedded) setHealth(h health) {
 		return
 	}
 	if h.ok {
-		q.opts.Log.Info("the queue can write again")
+		q.opts.Log.Info("the queue can write again", "event", "queue_recovered")
 		return
 	}
-	q.opts.Log.Error("the queue can't write; webhooks are answered 503 until it can", "error", h.problem)
+	q.opts.Log.Error("the queue can't write; webhooks are answered 503 until it can", "event", "queue_unavailable", "error", h.problem)
 }

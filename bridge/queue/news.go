@@ -41,10 +41,12 @@ func (n *news) say(log *slog.Logger, now time.Time, capacity int) {
 	}
 	for output, run := range n.dropped {
 		log.Warn("the queue is full: the oldest events of an output with when_full = drop_oldest were dropped",
+			"event", "record_dropped",
 			"output", output, "first", run.First, "last", run.Last)
 	}
 	if n.evicted > 0 {
 		log.Warn("the memory of seen deliveries is full: entries younger than dedupe.window had to go; raise dedupe.capacity",
+			"event", "dedupe_evicted",
 			"evicted", n.evicted, "capacity", capacity)
 	}
 	*n = news{said: now}

@@ -64,7 +64,7 @@ func (t *txn) moveDamaged(d storedValue) error {
 	t.counts.bytes = max(0, t.counts.bytes-int64(len(d.value)))
 	t.afterCommit = append(t.afterCommit, func() {
 		t.q.damaged.Add(1)
-		t.q.opts.Log.Error("a stored event is damaged; its bytes are in the quarantine", "bridge_seq", d.seq)
+		t.q.opts.Log.Error("a stored event is damaged; its bytes are in the quarantine", "event", "queue_damaged", "bridge_seq", d.seq)
 	})
 	return nil
 }

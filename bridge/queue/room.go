@@ -127,7 +127,11 @@ func (q *embedded) watchFill(full bool) {
 		q.warned++
 	}
 	if q.warned > before {
+		event := "queue_filling"
+		if percent >= 100 {
+			event = "queue_full"
+		}
 		q.opts.Log.Warn("the queue is filling up: an output does not take its events",
-			"percent", percent, "output", q.outputs.slowest(), "bytes", q.counts.bytes, "max_bytes", q.limit.Load())
+			"event", event, "percent", percent, "output", q.outputs.slowest(), "bytes", q.counts.bytes, "max_bytes", q.limit.Load())
 	}
 }

@@ -49,7 +49,7 @@ func (q *embedded) salvageStore(cause error) error {
 		return fmt.Errorf("the queue's database is damaged (%w) and could not be salvaged: %w", cause, err)
 	}
 	q.salvages.Add(1)
-	q.opts.Log.Error("the queue's database was damaged and has been salvaged", "error", cause, "set_aside_as", found.aside,
+	q.opts.Log.Error("the queue's database was damaged and has been salvaged", "event", "queue_damaged", "error", cause, "set_aside_as", found.aside,
 		"events", found.events, "lost", found.lost, "new_bridge_id", found.newIdentity)
 	return nil
 }
