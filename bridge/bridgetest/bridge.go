@@ -160,6 +160,18 @@ func (b *Bridge) Reload() {
 	Eventually(b.t, 20*time.Second, "READY=1 after a reload", func() bool { return b.Notify.Count("READY=1") > before })
 }
 
+// Starts is how often the daemon was started and became ready.
+func (b *Bridge) Starts() int {
+	b.t.Helper()
+	n := 0
+	for _, line := range b.Log() {
+		if line["event"] == "ready" {
+			n++
+		}
+	}
+	return n
+}
+
 // PID is the running daemon's process ID.
 func (b *Bridge) PID() int { return b.process.PID() }
 
