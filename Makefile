@@ -39,6 +39,7 @@ test-long: counterparts ## the long forms (500 kills, more rounds, long fuzzing)
 	@.ci/need-cc
 	LINUXGUARD_LONG=1 $(GO) test -race -count=1 -timeout 6h ./...
 	FUZZTIME=5m .ci/fuzz
+	LINUXGUARD_LONG=1 $(MAKE) test-package
 
 .PHONY: counterparts
 counterparts: ## fetch and build the programs that the tests talk to, print their versions
@@ -63,8 +64,12 @@ bench: build ## the built binary against its floors (report in .cache/bench), th
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: package
-package: ## .deb and .rpm for amd64 and arm64 into dist
+package: ## .deb and .rpm for amd64 and arm64 into dist, the same byte for byte from the same sources
 	packaging/build
+
+.PHONY: test-package
+test-package: ## install, upgrade, kill and purge the packages in booted Debian 12 and 13 containers (root; Debian only)
+	CGO_ENABLED=0 $(GO) test -tags packages -count=1 -timeout 45m ./packaging/test
 
 .PHONY: clean
 clean: ## remove bin, dist and the cache of tools and counterparts

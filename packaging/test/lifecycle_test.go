@@ -1,0 +1,318 @@
+//go:build packages
+
+package packagetest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// siem is rsyslog's side: it writes the message of every record that comes in by TCP into one file.
+const siem = `module(load="imtcp")
+template(name="line" type="string" string="%app-name% %structured-data%\n")
+ruleset(name="siem") { action(type="omfile" file="/var/log/siem.log" template="line" asyncWriting="off" flushOnTXEnd="on") }
+input(type="imtcp" port="10514" address="127.0.0.1" ruleset="siem" SupportOctetCountedFraming="on")`
+
+// siemOutput is what an operator adds to the installed configuration.
+const siemOutput = `
+[output.siem]
+type = "syslog"
+addresses = ["tcp://127.0.0.1:10514"]
+app_name = "first"`
+
+const configFile = "/etc/linuxguard-bridge/config.toml"
+
+// TestLifecycle is the life of a .deb: from its installation to its purge, in one system, in this order.
+func TestLifecycle(t *testing.T) {
+	t.Parallel()
+	for _, suite := range suites {
+		t.Run(suite, func(t *testing.T) {
+			t.Parallel()
+			c := boot(t, suite)
+			before := c.files()
+			for _, step := range []struct {
+				name string
+				do   func(*container)
+			}{
+				{"Install", install}, {"Unconfigured", unconfigured}, {"Configure", configure}, {"Start", start},
+				{"Reload", reload}, {"Watchdog", watchdog}, {"Crash", crash}, {"BrokenConfiguration", brokenConfiguration},
+				{"Socket", socketActivation}, {"RestartUnderLoad", restartUnderLoad}, {"Queue", queueSurvives}, {"Remove", remove},
+				{"Purge", func(c *container) { purge(c, before) }},
+			} {
+				if !t.Run(step.name, func(t *testing.T) {
+					inner := *c
+					inner.t = t
+					step.do(&inner)
+				}) {
+					return // what follows needs what came before
+				}
+			}
+		})
+	}
+}
+
+func deb(version string) string {
+	return fmt.Sprintf("/packages/%s/linuxguard-bridge_%s-1_$(dpkg --print-architecture).deb", version, version)
+}
+
+func apt(arguments string) string {
+	return "apt-get -qq -y -o Dpkg::Use-Pty=0 --allow-downgrades " + arguments + " 2>&1"
+}
+
+// install: nothing is started, the operator is told in three lines what to do, and owners and modes are right.
+func install(c *container) {
+	said := c.run(apt("install " + deb(oldVersion)))
+	if i := strings.Index(said, "linuxguard-bridge is installed, not started."); i < 0 || strings.Count(said[i:], "\n") > 3 {
+		c.t.Errorf("the three lines are missing:\n%s", said)
+	}
+	c.expect("inactive", "systemctl is-active linuxguard-bridge || true")
+	c.expect("disabled", "systemctl is-enabled linuxguard-bridge || true")
+	for path, want := range map[string]string{
+		"/etc/linuxguard-bridge": "750 root linuxguard-bridge", configFile: "640 root linuxguard-bridge",
+		"/etc/linuxguard-bridge/credentials": "700 root root", "/etc/linuxguard-bridge/tls": "750 root linuxguard-bridge",
+		"/usr/bin/linuxguard-bridge": "755 root root",
+	} {
+		c.expect(want, "stat -c '%a %U %G' "+path)
+	}
+	c.expect("/var/lib/linuxguard-bridge:/usr/sbin/nologin", "getent passwd linuxguard-bridge | cut -d: -f6-")
+	c.expect("linuxguard-bridge "+oldVersion, "linuxguard-bridge version | cut -d' ' -f1,2")
+	c.run("dpkg --verify linuxguard-bridge")
+	c.run("systemd-analyze verify --man=no /usr/lib/systemd/system/linuxguard-bridge.service /usr/lib/systemd/system/linuxguard-bridge.socket 2>&1 | { ! grep .; }")
+	c.run("systemd-analyze security --threshold=10 linuxguard-bridge.service")
+	kind := "notify"
+	if c.systemd >= 253 {
+		kind = "notify-reload"
+	}
+	if got := c.property("Type"); got != kind {
+		c.t.Errorf("systemd %d: Type=%s, want %s", c.systemd, got, kind)
+	}
+}
+
+// unconfigured: check says what is missing, and a start fails at once and for good.
+func unconfigured(c *container) {
+	if said := c.refuses(2, "linuxguard-bridge check"); !strings.Contains(said, "webhook-secret") || !strings.Contains(said, "cert.pem") {
+		c.t.Errorf("check doesn't name what is missing:\n%s", said)
+	}
+	c.refuses(1, "systemctl start linuxguard-bridge")
+	c.expect("failed", "systemctl is-active linuxguard-bridge || true")
+	c.run("systemctl reset-failed linuxguard-bridge")
+}
+
+// configure is what the README tells an operator to do. check passes after it.
+func configure(c *container) {
+	c.write("/etc/rsyslog.d/siem.conf", siem)
+	c.run("systemctl restart rsyslog")
+	c.run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout /root/key.pem -out /root/cert.pem 2>&1")
+	c.run("install -m 640 -g linuxguard-bridge /root/cert.pem /root/key.pem /etc/linuxguard-bridge/tls/")
+	c.run("openssl rand -hex 32 >/root/secret.txt && install -m 600 /root/secret.txt " + secretFile)
+	c.run("linuxguard-bridge check") // with the configuration as it was installed
+	c.run("cat >>" + configFile + " <<'END'\n" + siemOutput + "\nEND")
+	c.expect("640 root linuxguard-bridge", "stat -c '%a %U %G' "+configFile)
+	c.run("linuxguard-bridge check --probe")
+}
+
+// start: a signed signal goes through the listener to the real rsyslog and into the file, and nothing of it is open
+// to others.
+func start(c *container) {
+	c.run("systemctl enable --now linuxguard-bridge")
+	c.run("linuxguard-bridge send --wait")
+	c.expect("1", "grep -c '^first .*sig_test_' /var/log/siem.log")
+	c.expect("1", "grep -c sig_test_ /var/log/linuxguard-bridge/signals.ndjson")
+	c.run("linuxguard-bridge send --forge")
+	for path, want := range map[string]string{
+		"/var/lib/linuxguard-bridge": "700 linuxguard-bridge linuxguard-bridge", "/run/linuxguard-bridge": "750 linuxguard-bridge linuxguard-bridge",
+		"/var/log/linuxguard-bridge": "750 linuxguard-bridge linuxguard-bridge",
+	} {
+		c.expect(want, "stat -c '%a %U %G' "+path)
+	}
+	// ProcSubset=pid hides net.core.somaxconn, which Go would then take for 128.
+	c.expect("4096", "ss -Hltn 'sport = :8443' | awk '{print $3}'")
+	c.expect("0", "awk '/Max core file size/ {print $5}' /proc/$(systemctl show --value --property=MainPID linuxguard-bridge)/limits")
+}
+
+// reload: what changed is in force, a broken file changes nothing, and the process stays the same.
+func reload(c *container) {
+	pid := c.property("MainPID")
+	c.run(`sed -i 's/app_name = "first"/app_name = "second"/' ` + configFile)
+	c.run("systemctl reload linuxguard-bridge")
+	c.await("the new configuration", func() bool {
+		c.run("linuxguard-bridge send --wait")
+		_, err := c.try("grep '^second .*sig_test_' /var/log/siem.log")
+		return err == nil
+	})
+	c.run("cp -p " + configFile + " /root/good.toml && echo nonsense >>" + configFile)
+	c.run("systemctl reload linuxguard-bridge")
+	c.await("word of the broken file", func() bool {
+		_, err := c.try("journalctl -u linuxguard-bridge | grep 'the reload failed'")
+		return err == nil
+	})
+	c.expect("active", "systemctl is-active linuxguard-bridge")
+	c.run("cp -p /root/good.toml " + configFile + " && systemctl reload linuxguard-bridge")
+	c.run("linuxguard-bridge send --wait")
+	if got := c.property("MainPID"); got != pid {
+		c.t.Errorf("the main process was %s and is %s: it was restarted", pid, got)
+	}
+}
+
+// recovers waits for the restart after the process pid ended, and sends a signal through.
+func (c *container) recovers(pid string) {
+	c.t.Helper()
+	c.await("the restart", func() bool {
+		now := c.property("MainPID")
+		return now != "0" && now != pid && c.property("ActiveState") == "active"
+	})
+	c.run("linuxguard-bridge send --wait")
+}
+
+// watchdog: a daemon that hangs is killed and restarted. The drop-in only shortens the time.
+func watchdog(c *container) {
+	c.write("/run/systemd/system/linuxguard-bridge.service.d/watchdog.conf", "[Service]\nWatchdogSec=3s")
+	c.run("systemctl daemon-reload && systemctl restart linuxguard-bridge")
+	pid := c.property("MainPID")
+	time.Sleep(4 * time.Second) // more than the watchdog's time: it is satisfied as long as the daemon runs
+	if got := c.property("MainPID"); got != pid {
+		c.t.Fatal("the watchdog killed a daemon that ran well")
+	}
+	c.run("kill -STOP " + pid)
+	c.recovers(pid)
+	c.run("journalctl -u linuxguard-bridge | grep -i 'watchdog timeout'")
+	c.run("rm /run/systemd/system/linuxguard-bridge.service.d/watchdog.conf && systemctl daemon-reload && systemctl restart linuxguard-bridge")
+}
+
+// crash: a crash of Go's runtime ends with a restart too, although its usual exit status is that of a broken
+// configuration.
+func crash(c *container) {
+	pid := c.property("MainPID")
+	c.run("kill -QUIT " + pid)
+	c.recovers(pid)
+}
+
+// brokenConfiguration: a start fails once, with one clear line, and isn't tried again.
+func brokenConfiguration(c *container) {
+	c.run("echo nonsense >>" + configFile)
+	c.refuses(1, "systemctl restart linuxguard-bridge")
+	c.expect("failed", "systemctl is-active linuxguard-bridge || true")
+	if status, again := c.property("ExecMainStatus"), c.property("NRestarts"); status != "2" || again != "0" {
+		c.t.Errorf("ended with status %s and %s restarts, want status 2 and none", status, again)
+	}
+	c.run("cp -p /root/good.toml " + configFile + " && systemctl start linuxguard-bridge")
+}
+
+// socketActivation: systemd holds port 443, and the service takes it over.
+func socketActivation(c *container) {
+	c.run(`sed -i 's/^listen = .*/listen = ["systemd"]/' ` + configFile + " && linuxguard-bridge check")
+	c.run("systemctl stop linuxguard-bridge && systemctl enable --now linuxguard-bridge.socket")
+	report := c.load(c.t, func() { // the first connection starts it
+		c.await("the service", func() bool { return c.property("ActiveState") == "active" })
+	})
+	c.delivered(report)
+	c.run("linuxguard-bridge send --wait")
+}
+
+// delivered: no connection was refused, reset or left without a 200, and every signal is in the SIEM.
+func (c *container) delivered(report loadReport) {
+	c.t.Helper()
+	if len(report.Failures) > 0 || len(report.Signals) == 0 {
+		c.t.Errorf("%d posts were answered 200, %d were not: %q", len(report.Signals), len(report.Failures), report.Failures[:min(5, len(report.Failures))])
+	}
+	c.arrived(report.Signals)
+}
+
+// arrived waits until each signal is in the SIEM's file.
+func (c *container) arrived(signals []string) {
+	c.t.Helper()
+	var missing []string
+	c.await("the signals in the SIEM", func() bool {
+		log := c.run("cat /var/log/siem.log")
+		missing = slices.DeleteFunc(slices.Clone(signals), func(id string) bool { return strings.Contains(log, `"`+id+`"`) })
+		return len(missing) == 0
+	})
+}
+
+// restartUnderLoad: restarts, an upgrade and a downgrade, while signals come all the time.
+func restartUnderLoad(c *container) {
+	pid := c.property("MainPID")
+	report := c.load(c.t, func() {
+		for range 3 {
+			c.run("systemctl restart linuxguard-bridge")
+		}
+		c.run(apt("install " + deb(newVersion)))
+		c.version(newVersion)
+		c.run(apt("install " + deb(oldVersion)))
+		c.version(oldVersion)
+	})
+	if got := c.property("MainPID"); got == pid {
+		c.t.Error("nothing was restarted")
+	}
+	c.t.Logf("%s: %d posts over connections of their own during 5 restarts", c.suite, len(report.Signals))
+	c.delivered(report)
+	c.run("linuxguard-bridge reconcile")
+}
+
+// queueSurvives: what can't be delivered yet waits through an upgrade and a downgrade. The operator's configuration
+// stays as it is.
+func queueSurvives(c *container) {
+	config := c.run("sha256sum " + configFile)
+	c.run("systemctl stop rsyslog.service syslog.socket")
+	c.run("linuxguard-bridge send --count 20 >/root/sent")
+	c.run(apt("install "+deb(newVersion)) + " && " + apt("install "+deb(oldVersion)))
+	c.expect(config, "sha256sum "+configFile)
+	c.run("linuxguard-bridge status")
+	c.run("systemctl start syslog.socket rsyslog.service")
+	c.arrived(strings.Fields(c.run("grep -o 'sig_test_[A-Za-z0-9_-]*' /root/sent | sort -u")))
+	c.run("linuxguard-bridge reconcile")
+}
+
+// remove stops the service for good and keeps what is the operator's: configuration, secrets, queue and user.
+func remove(c *container) {
+	c.run(apt("remove linuxguard-bridge"))
+	c.expect("inactive", "systemctl is-active linuxguard-bridge.service || true")
+	c.expect("", "ss -Hltn 'sport = :443'")
+	c.run("test ! -e /usr/bin/linuxguard-bridge -a ! -e /run/linuxguard-bridge")
+	c.expect("", "find /etc/systemd /usr/lib/systemd -name '*linuxguard*'")
+	c.run("test -s " + configFile + " -a -s " + secretFile + " && ls /var/lib/linuxguard-bridge/* && getent passwd linuxguard-bridge")
+	// Installed again, it goes on where it was.
+	c.run(apt("install "+deb(newVersion)) + " && systemctl enable --now linuxguard-bridge.socket linuxguard-bridge.service")
+	c.run("linuxguard-bridge send --wait && linuxguard-bridge reconcile")
+	c.run(apt("remove linuxguard-bridge"))
+}
+
+// purge leaves nothing behind.
+func purge(c *container, before []string) {
+	c.run(apt("purge linuxguard-bridge"))
+	c.refuses(2, "getent passwd linuxguard-bridge")
+	c.refuses(2, "getent group linuxguard-bridge")
+	if left := c.leftSince(before); len(left) > 0 {
+		c.t.Errorf("left behind after purge:\n%s", strings.Join(left, "\n"))
+	}
+}
+
+// files lists what is on the disk.
+func (c *container) files() []string {
+	c.t.Helper()
+	return strings.Split(c.run("find / -xdev -path /proc -prune -o -print | sort"), "\n")
+}
+
+// leftSince lists what is there that was not, without what the test itself and the system's own programs wrote.
+func (c *container) leftSince(before []string) []string {
+	c.t.Helper()
+	return slices.DeleteFunc(c.files(), func(path string) bool {
+		if _, found := slices.BinarySearch(before, path); found {
+			return true
+		}
+		for _, other := range []string{
+			"/root/", "/etc/rsyslog.d/siem.conf", "/var/log/siem.log", "/run/systemd/system/linuxguard-bridge.service.d",
+			"/var/cache/apt/", "/var/lib/apt/", "/var/lib/dpkg/", "/var/cache/man/", "/var/log/apt/", "/var/log/dpkg.log",
+			"/var/log/journal/", "/var/lib/systemd/", "/var/tmp/systemd-private-", "/tmp/systemd-private-", "/var/log/", "/etc/passwd-",
+			"/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/var/cache/debconf/", "/var/lib/rpm/", "/var/cache/dnf/", "/var/lib/dnf/", "/var/cache/ldconfig/",
+		} {
+			if strings.HasPrefix(path, other) && !strings.Contains(path, "/linuxguard-bridge") || path == strings.TrimSuffix(other, "/") {
+				return true
+			}
+		}
+		return false
+	})
+}
