@@ -17,7 +17,7 @@
 //	newline 5145 imtcp                 network(tcp), LF only
 //	hec     8088                                                  http or https
 //
-// nginx, haproxy, promtool and fail2ban-regex come the same way, for contrib: Program runs one with any configuration.
+// nginx, haproxy, caddy, promtool and fail2ban-regex come the same way, for contrib: Program runs one with any configuration.
 //
 // What a daemon received is read back from the file of JSON lines that it writes.
 package counterparts

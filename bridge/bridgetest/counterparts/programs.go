@@ -28,6 +28,10 @@ func haproxyPackages() debian {
 		"usr/sbin/haproxy"}
 }
 
+func caddyPackages() debian {
+	return debian{"caddy", []string{"caddy"}, "usr/bin/caddy"}
+}
+
 func prometheusPackages() debian {
 	return debian{"prometheus", []string{"prometheus"}, "usr/bin/promtool"}
 }
@@ -38,7 +42,8 @@ func fail2banPackages() debian {
 
 // programs are all that make counterparts fetches.
 func programs() []debian {
-	return []debian{rsyslogPackages(), syslogNGPackages(), nginxPackages(), haproxyPackages(), prometheusPackages(), fail2banPackages()}
+	return []debian{rsyslogPackages(), syslogNGPackages(), nginxPackages(), haproxyPackages(), caddyPackages(), prometheusPackages(),
+		fail2banPackages()}
 }
 
 // Nginx is Debian's nginx; a test that can't have it fails.
@@ -46,6 +51,9 @@ func Nginx(t testing.TB) Program { t.Helper(); return program(t, nginxPackages()
 
 // HAProxy is Debian's haproxy; a test that can't have it fails.
 func HAProxy(t testing.TB) Program { t.Helper(); return program(t, haproxyPackages()) }
+
+// Caddy is Debian's caddy; a test that can't have it fails.
+func Caddy(t testing.TB) Program { t.Helper(); return program(t, caddyPackages()) }
 
 // Promtool is Debian's promtool, of the package prometheus; a test that can't have it fails.
 func Promtool(t testing.TB) Program { t.Helper(); return program(t, prometheusPackages()) }

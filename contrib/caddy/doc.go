@@ -1,0 +1,2 @@
+// Package caddy tests the reverse-proxy example beside it with the real program and a real bridge.
+package caddy
