@@ -221,8 +221,8 @@ func fromArchive(t *testing.T, w *world) arrivals {
 		t.Fatal(err)
 	}
 	defer func() { _ = file.Close() }()
-	torn := 0
-	for lines := bufio.NewScanner(file); lines.Scan(); {
+	torn, lines := 0, bufio.NewScanner(file)
+	for lines.Scan() {
 		var object struct {
 			ID  string      `json:"signal_id"`
 			Seq json.Number `json:"bridge_seq"`
@@ -232,6 +232,9 @@ func fromArchive(t *testing.T, w *world) arrivals {
 			continue
 		}
 		a.add(t, object.ID, object.Seq.String())
+	}
+	if err := lines.Err(); err != nil {
+		t.Errorf("archive: %v", err)
 	}
 	if kills := w.Starts() - 1; torn > kills {
 		t.Errorf("archive: %d lines can't be read after %d kills", torn, kills)
