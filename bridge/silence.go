@@ -13,7 +13,7 @@ import (
 // startSilence watches the endpoints that must be heard from.
 func (b *Bridge) startSilence(context.Context) error { //nolint:contextcheck // it runs until Stop
 	b.silence = silence.New(silence.Options{
-		Now: b.opts.Loader.Now, Log: b.opts.Log, LastHeard: b.lastVerified, Emit: b.emitSilence,
+		Now: b.opts.Loader.Now, Log: b.opts.Log, LastHeard: b.lastHeard, Emit: b.emitSilence,
 	})
 	b.silence.Set(watched(b.state.loaded.Config))
 	ctx, end := context.WithCancel(b.lifetime)
@@ -38,10 +38,11 @@ func watched(cfg *config.Config) []silence.Endpoint {
 	return all
 }
 
-func (b *Bridge) lastVerified(endpoint string) time.Time {
+// lastHeard is the last delivery that was new and fresh: one that somebody repeats must not break the silence.
+func (b *Bridge) lastHeard(endpoint string) time.Time {
 	for _, e := range b.handler.EndpointStatus() {
 		if e.Name == endpoint {
-			return e.LastVerified
+			return e.LastAccepted
 		}
 	}
 	return time.Time{}

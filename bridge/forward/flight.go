@@ -72,9 +72,15 @@ func (f *flight) mark(seq uint64, fate queue.Fate) {
 	}
 }
 
-// appendRuns appends the fates of f as runs, joined with the last run of runs where they continue it.
-func (f *flight) appendRuns(runs []queue.Run) []queue.Run {
+// appendRuns appends the fates of f as runs, joined with the last run of runs where they continue it. through is the
+// sequence before: what lies between and never came out of the queue is damaged there. (What the queue has dropped it
+// has accounted for itself, and ignores runs about it.)
+func (f *flight) appendRuns(runs []queue.Run, through uint64) []queue.Run {
 	for _, m := range f.marks {
+		if m.seq > through+1 {
+			runs = append(runs, queue.Run{First: through + 1, Last: m.seq - 1, Fate: queue.Lost, At: f.at})
+		}
+		through = m.seq
 		level := ""
 		if m.fate == queue.Delivered {
 			level = f.level

@@ -106,15 +106,15 @@ func (w *Worker) resend(f *flight) bool {
 			next = e.Seq + 1
 		}
 	}
-	f.dropMissing(batch)
+	f.loseMissing(batch)
 	w.metrics.retried.Add(float64(len(batch)))
 	w.send(f, batch)
 	return true
 }
 
-// dropMissing marks the open events of f that the queue no longer has: it dropped them for this output
-// (when_full = "drop_oldest") and has said so itself.
-func (f *flight) dropMissing(batch []outputs.Record) {
+// loseMissing marks the open events of f that the queue no longer has: they are damaged, or dropped for this output
+// (when_full = "drop_oldest"), in which case the queue has accounted for them and ignores what is said here.
+func (f *flight) loseMissing(batch []outputs.Record) {
 	i := 0
 	for j := range f.marks {
 		m := &f.marks[j]
@@ -122,7 +122,7 @@ func (f *flight) dropMissing(batch []outputs.Record) {
 		case i < len(batch) && batch[i].Seq == m.seq:
 			i++
 		case m.fate == 0:
-			m.fate = queue.Dropped
+			m.fate = queue.Lost
 		}
 	}
 }

@@ -64,6 +64,7 @@ type Worker struct {
 
 	// The rest belongs to the loop's goroutine.
 	flights  []*flight // in order of sequence; the front one holds the cursor back
+	through  uint64    // the last sequence that was accounted for
 	pending  pending
 	retryAt  time.Time // no send before; zero: none
 	failing  bool      // the last attempt failed: one flight at a time
@@ -139,6 +140,7 @@ func (w *Worker) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	w.through = cursor
 	w.sendCtx, w.cancel = context.WithCancel(ctx)
 	chunks := make(chan []*queue.Event)
 	go w.fetch(cursor, chunks) //nolint:contextcheck // both live as long as sendCtx, which comes from ctx
@@ -346,8 +348,9 @@ func (w *Worker) advance() {
 	var p queue.Progress
 	n := 0
 	for n < len(w.flights) && w.flights[n].state == finished {
-		p.Runs = w.flights[n].appendRuns(p.Runs)
+		p.Runs = w.flights[n].appendRuns(p.Runs, w.through)
 		p.Through = w.flights[n].last()
+		w.through = p.Through
 		n++
 	}
 	if n == 0 {

@@ -380,8 +380,25 @@ func TestEventsDroppedByTheQueueDontBlock(t *testing.T) {
 		q.append(&queue.Event{Signal: &signal.Signal{}})
 		time.Sleep(10 * time.Minute)
 		stop(t, w)
-		if q.at() != 11 || q.fates()[3] != queue.Dropped || q.fates()[11] != queue.Delivered {
+		if q.at() != 11 || q.fates()[3] != queue.Lost || q.fates()[11] != queue.Delivered {
 			t.Errorf("cursor %d, fates %v", q.at(), q.fates())
+		}
+	})
+}
+
+func TestWhatTheQueueCantReadIsAccountedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newMemQueue(30)
+		for _, seq := range []uint64{1, 2, 12, 13, 30} {
+			delete(q.events, seq)
+		}
+		q.append(&queue.Event{Signal: &signal.Signal{}})
+		w := start(t, q, &scriptedOutput{fate: ok}, nil)
+		time.Sleep(time.Second)
+		stop(t, w)
+		f := q.fates()
+		if q.at() != 31 || len(f) != 31 || f[1] != queue.Lost || f[3] != queue.Delivered || f[13] != queue.Lost || f[30] != queue.Lost {
+			t.Errorf("cursor %d, fates %v", q.at(), f)
 		}
 	})
 }

@@ -110,7 +110,8 @@ type Reader interface {
 	Quarantine(ctx context.Context, items []QuarantineItem) error
 }
 
-// Progress is what became of the sequences up to Through since the last Progress of the same output.
+// Progress is what became of the sequences up to Through since the last Progress of the same output. Runs at or below the
+// cursor that the queue has itself moved (drop_oldest) are ignored.
 type Progress struct {
 	Through uint64
 	Runs    []Run // contiguous, in order, ending at Through
