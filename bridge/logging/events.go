@@ -25,7 +25,7 @@ var messageIDs = map[string]string{
 	"queue_damaged":        "98f1e4bdb6eb406ea4c7f704efdc2d22", // a stored value failed its checksum
 	"dedupe_evicted":       "bd33820d7152408f996a5825d0ab33bf", // the memory of seen deliveries is too small for its window
 	"request_refused":      "f9e5c20befa74fb591dec05ad7744e81", // a request was refused
-	"endpoint_silent":      "6cdbc34e68f140648ec3543a2ab3ca0b", // nothing verified came for longer than expect_every
+	"endpoint_silent":      "6cdbc34e68f140648ec3543a2ab3ca0b", // nothing new and verified came for longer than expect_every
 	"endpoint_heard":       "6ff110d4dd22494da5c3b9a844d874b9", // something did again
 	"certificate_expiring": "1687d9051f7e491590f2d25c24a7338f", // a certificate nears its end
 	"admin_refused":        "909811fdb3444e6eb0bf53a2b06c4aec", // somebody was refused by the admin listener or socket

@@ -158,7 +158,7 @@ func (m *Monitor) raise(w *watch, heard, now time.Time) {
 	w.silent, w.unsent = true, w.Event && m.opts.Emit != nil
 	w.alarm = Alarm{Endpoint: w.Name, ExpectEvery: w.ExpectEvery, LastHeard: heard, At: now}
 	m.alarms.WithLabelValues(w.Name).Inc()
-	m.opts.Log.Warn("nothing verified came for longer than expect_every", slog.String("event", "endpoint_silent"),
+	m.opts.Log.Warn("nothing new and verified came for longer than expect_every", slog.String("event", "endpoint_silent"),
 		slog.String("endpoint", w.Name), slog.Duration("expect_every", w.ExpectEvery), slog.String("last_verified", heardText(heard)))
 }
 
@@ -230,7 +230,7 @@ func (a Alarm) Body(host string) ([]byte, error) {
 		SignalID:   fmt.Sprintf("bridge-silence-%s-%d", strings.ToLower(a.Endpoint), a.At.Unix()),
 		SignalType: SignalType,
 		Severity:   4,
-		Description: fmt.Sprintf("No verified webhook at endpoint %s for %s (last: %s)",
+		Description: fmt.Sprintf("No new verified webhook at endpoint %s for %s (last: %s)",
 			a.Endpoint, a.ExpectEvery, heardText(a.LastHeard)),
 		ServerName: host,
 		CreatedAt:  at,

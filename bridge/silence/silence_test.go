@@ -186,7 +186,7 @@ func TestBodyIsASignal(t *testing.T) {
 		t.Fatalf("%v, problem %q", err, s.Problem())
 	}
 	if s.SignalID != "bridge-silence-main-1795435200" || s.SignalType != SignalType || s.Severity != signal.High || s.ServerName != "bridge-1" ||
-		s.Description != "No verified webhook at endpoint Main for 1h0m0s (last: 2026-11-23T10:00:00Z)" {
+		s.Description != "No new verified webhook at endpoint Main for 1h0m0s (last: 2026-11-23T10:00:00Z)" {
 		t.Errorf("%+v", s)
 	}
 }
