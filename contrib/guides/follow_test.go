@@ -185,7 +185,7 @@ func TestQueueBytes(t *testing.T) {
 	q := b.Status().Queue
 	perSignal := int(q.Bytes) / n
 	text := contribtest.ReadFile(t, "size-the-queue.md")
-	for what, measured := range map[string]int{`about (\d+) bytes more`: perSignal - bodies/n, `reckon with (\d+) bytes`: perSignal} {
+	for what, measured := range map[string]int{`about\s(\d+)\sbytes\smore`: perSignal - bodies/n, `reckon\swith\s(\d+)\sbytes`: perSignal} {
 		m := regexp.MustCompile(what).FindStringSubmatch(text)
 		if m == nil {
 			t.Fatalf("the guide doesn't say %q", what)

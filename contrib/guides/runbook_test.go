@@ -161,8 +161,12 @@ func TestRunbook(t *testing.T) {
 			t.Errorf("%s: the entry %q doesn't name the event %s", from, heading, event)
 		}
 	}
-	for _, m := range regexp.MustCompile(`(?m)- alert: (\w+)$`).FindAllStringSubmatch(contribtest.ReadFile(t, "../prometheus/alerts.yml"), -1) {
+	rules := contribtest.ReadFile(t, "../prometheus/alerts.yml")
+	for _, m := range regexp.MustCompile(`(?m)- alert: (\w+)$`).FindAllStringSubmatch(rules, -1) {
 		want(m[1], "alerts.yml", "")
+		if !strings.Contains(rules, "/contrib/guides/what-to-do-when.md#"+strings.ToLower(m[1])+"\n") {
+			t.Errorf("%s has no runbook_url", m[1])
+		}
 	}
 	lines := logLines(t)
 	if len(lines) < 30 {
