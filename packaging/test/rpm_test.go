@@ -33,6 +33,8 @@ func TestRPM(t *testing.T) {
 			t.Run(suite+"/"+tool.name, func(t *testing.T) {
 				t.Parallel()
 				c := boot(t, suite)
+				// What the file systems of rpm's distributions have.
+				c.run("mkdir -p /usr/share/licenses /usr/share/zsh/site-functions /usr/share/fish/vendor_completions.d")
 				c.run("rpm --initdb && rpm --install " + stub)
 				c.rpmLife(tool)
 			})
@@ -41,7 +43,7 @@ func TestRPM(t *testing.T) {
 }
 
 // dnf knows no repository: what it installs is the file that it is given.
-const dnf = "dnf --quiet --assumeyes --disablerepo='*' --setopt=releasever=1 --setopt=gpgcheck=0 "
+const dnf = "dnf --assumeyes --disablerepo='*' --setopt=releasever=1 --setopt=gpgcheck=0 "
 
 type rpmTool struct{ name, install, upgrade, downgrade, erase string }
 

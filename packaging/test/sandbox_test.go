@@ -31,7 +31,7 @@ func TestSandbox(t *testing.T) {
 			c := boot(t, suite)
 			c.run(apt("install " + deb(newVersion)))
 			configure(c)
-			c.run("mkdir -m 777 /srv/open /home/open && touch /tmp/marker && chmod 644 /tmp/marker && mkdir -p /dev && touch /dev/open && chmod 644 /dev/open")
+			c.run("mkdir -m 777 /srv/open /home/open && touch /tmp/marker /dev/open && chmod 644 /tmp/marker /dev/open && ip route add 239.255.0.0/16 dev lo")
 			c.write("/run/systemd/system/linuxguard-bridge.service.d/probe.conf", probeDropIn)
 			c.run("systemctl daemon-reload && systemctl start linuxguard-bridge.service")
 			inside := c.report("cat /root/probe.json")
