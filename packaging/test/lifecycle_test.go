@@ -101,13 +101,21 @@ func unconfigured(c *container) {
 	c.run("systemctl reset-failed linuxguard-bridge")
 }
 
-// configure is what the README tells an operator to do. check passes after it.
-func configure(c *container) {
+// siemAndSecrets makes what an operator has before: a SIEM, a certificate and LinuxGuard's secret.
+func (c *container) siemAndSecrets() {
+	c.t.Helper()
 	c.write("/etc/rsyslog.d/siem.conf", siem)
 	c.run("systemctl restart rsyslog")
+	c.run("openssl rand -hex 32 >/root/secret.txt")
+	c.run("echo 127.0.0.1 localhost >>/etc/hosts")
 	c.run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout /root/key.pem -out /root/cert.pem 2>&1")
+}
+
+// configure is what the README tells an operator to do. check passes after it.
+func configure(c *container) {
+	c.siemAndSecrets()
 	c.run("install -m 640 -g linuxguard-bridge /root/cert.pem /root/key.pem /etc/linuxguard-bridge/tls/")
-	c.run("openssl rand -hex 32 >/root/secret.txt && install -m 600 /root/secret.txt " + secretFile)
+	c.run("install -m 600 /root/secret.txt " + secretFile)
 	c.run("linuxguard-bridge check") // with the configuration as it was installed
 	c.run("cat >>" + configFile + " <<'END'\n" + siemOutput + "\nEND")
 	c.expect("640 root linuxguard-bridge", "stat -c '%a %U %G' "+configFile)
@@ -304,7 +312,7 @@ func (c *container) leftSince(before []string) []string {
 			return true
 		}
 		for _, other := range []string{
-			"/root/", "/etc/rsyslog.d/siem.conf", "/var/log/siem.log", "/run/systemd/system/linuxguard-bridge.service.d",
+			"/root/", "/etc/hosts", "/etc/rsyslog.d/siem.conf", "/var/log/siem.log", "/run/systemd/system/linuxguard-bridge.service.d",
 			"/var/cache/apt/", "/var/lib/apt/", "/var/lib/dpkg/", "/var/cache/man/", "/var/log/apt/", "/var/log/dpkg.log",
 			"/var/log/journal/", "/var/lib/systemd/", "/var/tmp/systemd-private-", "/tmp/systemd-private-", "/var/log/", "/etc/passwd-",
 			"/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/var/cache/debconf/", "/var/lib/rpm/", "/var/cache/dnf/", "/var/lib/dnf/", "/var/cache/ldconfig/",

@@ -33,9 +33,7 @@ func TestRPM(t *testing.T) {
 			t.Run(suite+"/"+tool.name, func(t *testing.T) {
 				t.Parallel()
 				c := boot(t, suite)
-				// What the file systems of rpm's distributions have.
-				c.run("mkdir -p /usr/share/licenses /usr/share/zsh/site-functions /usr/share/fish/vendor_completions.d")
-				c.run("rpm --initdb && rpm --install " + stub)
+				c.prepareRPM(stub)
 				c.rpmLife(tool)
 			})
 		}
@@ -64,6 +62,13 @@ func buildStub(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return "/packages/system.rpm"
+}
+
+// prepareRPM gives the system rpm's database, and the folders that all of rpm's distributions have.
+func (c *container) prepareRPM(stub string) {
+	c.t.Helper()
+	c.run("mkdir -p /usr/share/licenses /usr/share/zsh/site-functions /usr/share/fish/vendor_completions.d")
+	c.run("rpm --initdb && rpm --install " + stub)
 }
 
 func rpmFile(version string) string {
