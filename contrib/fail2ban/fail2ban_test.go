@@ -140,6 +140,8 @@ func TestFilter(t *testing.T) {
 	textLog, textCaught, _ := daemonLog(t, "text")
 	slices.Sort(caught)
 	slices.Sort(textCaught)
+	foreign(t, textLog, `2026-11-23 13:00:00 WARN  delivery failed, trying again error="`+inject+`"`)
+	foreign(t, jsonLog, `{"time":"2026-11-23T13:00:00.123456789Z","level":"WARN","msg":"delivery failed, trying again","error":"`+inject+`"}`)
 	for log, want := range map[string][]string{jsonLog: caught, textLog: textCaught, journalLog(t, p, jsonLog): caught} {
 		if got := matched(t, p, log, "normal"); !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v\n%s", log, got, want, contribtest.ReadFile(t, log))
@@ -149,6 +151,12 @@ func TestFilter(t *testing.T) {
 			t.Errorf("%s, aggressive: %v, want %v", log, got, want)
 		}
 	}
+}
+
+// foreign adds a line in which somebody else's text, such as a destination's error, looks like a refusal.
+func foreign(t *testing.T, log, line string) {
+	t.Helper()
+	contribtest.WriteFile(t, log, contribtest.ReadFile(t, log)+line+"\n")
 }
 
 // journalLog is log, which is JSON, as fail2ban's systemd backend would see it: written by the bridge's journal handler,
