@@ -205,7 +205,7 @@ func TestBackup(t *testing.T) {
 	t.Parallel()
 	text := strings.Join(blocks(t, "backup-and-upgrade.md", "sh"), "\n")
 	for _, step := range []string{"systemctl stop", "cp -a /var/lib/linuxguard-bridge /var/lib/linuxguard-bridge.backup",
-		"rm -rf /var/lib/linuxguard-bridge && cp -a /var/lib/linuxguard-bridge.backup /var/lib/linuxguard-bridge", "systemctl start"} {
+		"mv /var/lib/linuxguard-bridge /var/lib/linuxguard-bridge.old\ncp -a /var/lib/linuxguard-bridge.backup /var/lib/linuxguard-bridge", "systemctl start"} {
 		if !strings.Contains(text, step) {
 			t.Fatalf("the guide doesn't say %s", step)
 		}
@@ -219,7 +219,7 @@ func TestBackup(t *testing.T) {
 	b.Start()
 	b.MustPost(b.Client(sender.ClientOptions{}), contribtest.Sample(3, "after the backup"), "accepted")
 	b.Stop()
-	if err := os.RemoveAll(queue); err != nil {
+	if err := os.Rename(queue, queue+".old"); err != nil {
 		t.Fatal(err)
 	}
 	copyFolder(t, queue, backup)
