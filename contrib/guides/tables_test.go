@@ -117,7 +117,7 @@ func TestLinks(t *testing.T) {
 	more, _ := filepath.Glob("../*.md")
 	addons, _ := filepath.Glob("../*/*/README.md")
 	readmes, _ := filepath.Glob("../*/README.md")
-	if pages = slices.Concat(pages, more, addons, readmes, []string{"../../CONTRIBUTING.md", "../../CHANGELOG.md"}); err != nil || len(pages) < 9 {
+	if pages = slices.Concat(pages, more, addons, readmes, []string{root + "CONTRIBUTING.md", root + "CHANGELOG.md", root + "README.md"}); err != nil || len(pages) < 9 {
 		t.Fatalf("%d pages, %v", len(pages), err)
 	}
 	for _, page := range pages {
