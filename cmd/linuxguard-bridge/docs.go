@@ -14,10 +14,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+	"github.com/spf13/pflag"
 )
 
 func main() {
@@ -31,14 +33,16 @@ func writeDocs(args []string) error {
 	if len(args) != 1 {
 		return errors.New("name the folder to write to")
 	}
-	root := newRootCommand(&globals{Getenv: func(string) string { return "" }, Now: time.Now})
-	root.DisableAutoGenTag = true
+	g := &globals{Getenv: func(string) string { return "" }, Now: time.Now}
+	root, pages := newRootCommand(g), newRootCommand(g)
+	pages.DisableAutoGenTag = true
+	escapeMarkdown(pages)
 	for _, dir := range []string{"man", "completions"} {
 		if err := os.MkdirAll(filepath.Join(args[0], dir), 0o755); err != nil {
 			return err
 		}
 	}
-	if err := writePages(root, filepath.Join(args[0], "man")); err != nil {
+	if err := writePages(pages, filepath.Join(args[0], "man")); err != nil {
 		return err
 	}
 	dir := filepath.Join(args[0], "completions")
@@ -47,6 +51,20 @@ func writeDocs(args []string) error {
 		root.GenZshCompletionFile(filepath.Join(dir, "_linuxguard-bridge")),
 		root.GenFishCompletionFile(filepath.Join(dir, "linuxguard-bridge.fish"), true),
 	)
+}
+
+// markdown is what means something to go-md2man, by which cobra writes pages, and nothing in our texts.
+var markdown = strings.NewReplacer("_", `\_`, "*", `\*`, "<", `\<`, "[", `\[`)
+
+// escapeMarkdown makes the texts of c and of everything below it come out as they are.
+func escapeMarkdown(c *cobra.Command) {
+	c.Short, c.Long = markdown.Replace(c.Short), markdown.Replace(c.Long)
+	escape := func(f *pflag.Flag) { f.Usage = markdown.Replace(f.Usage) }
+	c.LocalNonPersistentFlags().VisitAll(escape)
+	c.PersistentFlags().VisitAll(escape)
+	for _, sub := range c.Commands() {
+		escapeMarkdown(sub)
+	}
 }
 
 // sections: the program itself is for administrators (8), its commands are commands (1).

@@ -50,6 +50,24 @@ func TestContents(t *testing.T) {
 	}
 }
 
+// TestManualPages: what a page says is what --help says; cobra makes pages by way of Markdown, which eats underscores.
+func TestManualPages(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	run(t, dir, "dpkg-deb", "--extract", find(t, filepath.Join(packagesOf(t), newVersion), "*.deb"), dir)
+	for page, want := range map[string]string{
+		"man1/linuxguard-bridge-send.1.gz": "IDs of its own that begin with sig_test_", "man8/linuxguard-bridge.8.gz": "--config=", "man5/linuxguard-bridge.toml.5.gz": "max_message_bytes",
+	} {
+		text := run(t, dir, "sh", "-c", `zcat "$0" | sed 's/\\-/-/g; s/\\//g'`, filepath.Join(dir, "usr/share/man", page))
+		if !strings.Contains(text, want) {
+			t.Errorf("%s lacks %q", page, want)
+		}
+	}
+	if said := run(t, dir, filepath.Join(dir, "usr/bin/linuxguard-bridge"), "__complete", "quarantine", ""); !strings.Contains(said, "resend\t") {
+		t.Errorf("the completion of quarantine says %q", said)
+	}
+}
+
 // listed returns the paths in a package.
 func listed(t *testing.T, command ...string) []string {
 	t.Helper()

@@ -39,7 +39,7 @@ func TestLifecycle(t *testing.T) {
 			}{
 				{"Install", install}, {"Unconfigured", unconfigured}, {"Configure", configure}, {"Start", start},
 				{"Reload", reload}, {"Watchdog", watchdog}, {"Crash", crash}, {"BrokenConfiguration", brokenConfiguration},
-				{"Socket", socketActivation}, {"RestartUnderLoad", restartUnderLoad}, {"Queue", queueSurvives}, {"Remove", remove},
+				{"SecretFile", secretInFile}, {"LowPorts", lowPorts}, {"Socket", socketActivation}, {"RestartUnderLoad", restartUnderLoad}, {"Queue", queueSurvives}, {"Remove", remove},
 				{"Purge", func(c *container) { purge(c, before) }},
 			} {
 				if !t.Run(step.name, func(t *testing.T) {
@@ -207,6 +207,24 @@ func brokenConfiguration(c *container) {
 		c.t.Errorf("ended with status %s and %s restarts, want status 2 and none", status, again)
 	}
 	c.run("cp -p /root/good.toml " + configFile + " && systemctl start linuxguard-bridge")
+}
+
+// secretInFile is for systemd before 247, which knows no LoadCredential=: the group reads the secret from a file.
+func secretInFile(c *container) {
+	c.run("install -m 640 -g linuxguard-bridge /root/secret.txt /etc/linuxguard-bridge/webhook-secret")
+	c.run(`sed -i 's|"credential:webhook-secret"|"file:/etc/linuxguard-bridge/webhook-secret"|' ` + configFile)
+	c.run("linuxguard-bridge check && systemctl restart linuxguard-bridge && linuxguard-bridge send --wait")
+	c.run("cp -p /root/good.toml " + configFile + " && rm /etc/linuxguard-bridge/webhook-secret")
+}
+
+// lowPorts is the example for port 443 without the socket unit: the one capability, and no other.
+func lowPorts(c *container) {
+	c.run("mkdir -p /etc/systemd/system/linuxguard-bridge.service.d && cp /usr/share/doc/linuxguard-bridge/examples/low-ports.conf /etc/systemd/system/linuxguard-bridge.service.d/")
+	c.run(`sed -i 's/^listen = .*/listen = ["0.0.0.0:443"]/' ` + configFile)
+	c.run("systemctl daemon-reload && systemctl restart linuxguard-bridge && linuxguard-bridge send --wait")
+	const netBindService = "0000000000000400"
+	c.expect(netBindService+" "+netBindService, "awk '/CapEff|CapBnd/ {print $2}' /proc/$(systemctl show --value --property=MainPID linuxguard-bridge)/status | xargs")
+	c.run("rm -r /etc/systemd/system/linuxguard-bridge.service.d && cp -p /root/good.toml " + configFile + " && systemctl daemon-reload && systemctl restart linuxguard-bridge")
 }
 
 // socketActivation: systemd holds port 443, and the service takes it over.
