@@ -412,7 +412,11 @@ func (f *frames) collect() string {
 				streams[frame.StreamID] += fmt.Sprintf(" %q", frame.Data())
 			}
 		case *http2.RSTStreamFrame:
-			if text := " reset " + frame.ErrCode.String(); !strings.HasSuffix(streams[frame.StreamID], text) {
+			text, before := " reset "+frame.ErrCode.String(), streams[frame.StreamID]
+			// After an early answer the server may say that the rest of the body is not wanted, or finds the stream
+			// closed when it comes: which of the two, and whether at all, is a race that both sides win.
+			late := before != "" && (frame.ErrCode == http2.ErrCodeNo || frame.ErrCode == http2.ErrCodeStreamClosed)
+			if !late && !strings.HasSuffix(before, text) {
 				streams[frame.StreamID] += text
 			}
 		case *http2.GoAwayFrame:

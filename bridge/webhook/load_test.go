@@ -69,7 +69,8 @@ func (a *attack) pause(d time.Duration) {
 // hold keeps conn busy with as little as possible until the server closes it.
 func (a *attack) hold(i int, conn net.Conn) {
 	defer conn.Close() //nolint:errcheck // on purpose without manners
-	defer context.AfterFunc(a.ctx, func() { _ = conn.Close() })()
+	raw := conn
+	defer context.AfterFunc(a.ctx, func() { _ = raw.Close() })()
 	if i%4 != 0 { // the others don't even shake hands
 		secure := tls.Client(conn, a.tls())
 		if secure.HandshakeContext(a.ctx) != nil {
