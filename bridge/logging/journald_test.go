@@ -75,5 +75,5 @@ func TestJournaldChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log.Error("held\nPRIORITY=0", "event", "output_held", "delivery_id", "d-1", "bridge_seq", 7, "error", errors.New("401: no\n_UID=5"), "weird key!", "v") //nolint:sloglint // what no caller should do is the test
+	log.Error("held\nPRIORITY=0", "event", "output_held", "delivery_id", "d-1", "bridge_seq", 7, "error", errors.New("401: no\n_UID=5"), "weird key!", "v")
 }

@@ -93,7 +93,7 @@ func TestJournalInjection(t *testing.T) {
 	t.Parallel()
 	socket, read := fakeJournal(t)
 	log := newJournalLogger(t, slog.LevelInfo, socket, nil)
-	log.Info("a\nPRIORITY=0", "k\n_UID", "0\nMESSAGE_ID=feed", "MESSAGE", "x", "event", "no\nsuch", "_TRANSPORT", "kernel", //nolint:sloglint // what no caller should do is the test
+	log.Info("a\nPRIORITY=0", "k\n_UID", "0\nMESSAGE_ID=feed", "MESSAGE", "x", "event", "no\nsuch", "_TRANSPORT", "kernel",
 		strings.Repeat("long", 40), "v", "", "no key")
 	got := read()
 	for _, name := range []string{"_UID", "_TRANSPORT", "MESSAGE_ID"} {
@@ -115,7 +115,7 @@ func TestJournalRecordIsBounded(t *testing.T) {
 	for range 100 {
 		attrs = append(attrs, "k", strings.Repeat("é", 10000))
 	}
-	log.Info(strings.Repeat("m", 100000), attrs...) //nolint:sloglint // a long message is the test
+	log.Info(strings.Repeat("m", 100000), attrs...)
 	got := read()
 	if n := len(got["MESSAGE"]); n > maxValue+40 {
 		t.Errorf("the message has %d bytes", n)

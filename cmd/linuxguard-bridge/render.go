@@ -26,8 +26,8 @@ func newRenderCommand(g *globals) *cobra.Command {
 		Use:   "render [FILE]",
 		Short: "Show the record that an output would emit for a webhook's body",
 		Long: "Reads a webhook's body from FILE (or standard input) and prints, for every output of the configuration, the\n" +
-			"record that it would emit, without framing or batching. Nothing is sent and no configuration of the receiver\n" +
-			"is needed: --type makes an output of that kind up, with --set for its keys.",
+			"record that it would emit, without framing or batching. Nothing is sent. With --set no configuration file is\n" +
+			"needed: it makes up one output from the keys given.",
 		Example: "  linuxguard-bridge render signal.json\n" +
 			"  linuxguard-bridge render --output siem < signal.json\n" +
 			"  linuxguard-bridge render --set 'type=\"syslog\"' --set 'message=\"cef\"' signal.json",
