@@ -5,6 +5,7 @@ package packagetest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +40,8 @@ func TestLifecycle(t *testing.T) {
 			}{
 				{"Install", install}, {"Unconfigured", unconfigured}, {"Configure", configure}, {"Start", start},
 				{"Reload", reload}, {"Watchdog", watchdog}, {"Crash", crash}, {"BrokenConfiguration", brokenConfiguration},
-				{"SecretFile", secretInFile}, {"LowPorts", lowPorts}, {"Socket", socketActivation}, {"RestartUnderLoad", restartUnderLoad}, {"Queue", queueSurvives}, {"Remove", remove},
+				{"SecretFile", secretInFile}, {"LowPorts", lowPorts}, {"Socket", socketActivation}, {"BrokenBehindSocket", brokenBehindSocket},
+				{"RestartUnderLoad", restartUnderLoad}, {"Queue", queueSurvives}, {"Remove", remove},
 				{"Purge", func(c *container) { purge(c, before) }},
 			} {
 				if !t.Run(step.name, func(t *testing.T) {
@@ -238,6 +240,25 @@ func socketActivation(c *container) {
 	})
 	c.delivered(report)
 	c.run("linuxguard-bridge send --wait")
+}
+
+// brokenBehindSocket: connections wait in the socket for a service that can't start. It is tried every five seconds, no
+// more, and starts by itself once its configuration is good again.
+func brokenBehindSocket(c *container) {
+	c.run("systemctl stop linuxguard-bridge && cp -p " + configFile + " /root/socket.toml && echo nonsense >>" + configFile)
+	starts := "journalctl -u linuxguard-bridge.service | grep -c 'Starting linuxguard-bridge'"
+	before := c.run(starts)
+	report := c.load(c.t, func() {
+		c.await("a failed start", func() bool { return c.run(starts) != before })
+		time.Sleep(7 * time.Second) // for two starts, or for very many
+		c.run("cp -p /root/socket.toml " + configFile)
+		c.await("the service", func() bool { return c.property("ActiveState") == "active" })
+	})
+	c.delivered(report)
+	first, _ := strconv.Atoi(before)
+	if last, _ := strconv.Atoi(c.run(starts)); last-first > 5 {
+		c.t.Errorf("it was started %d times in about 12 seconds", last-first)
+	}
 }
 
 // delivered: no connection was refused, reset or left without a 200, and every signal is in the SIEM.
