@@ -117,14 +117,15 @@ func TestReproducible(t *testing.T) {
 	}
 }
 
-// copyTree copies what git knows of and what is new, not what it ignores, and the built tools, which nothing of the
-// product goes through.
+// copyTree copies what git knows of and what is new, not what it ignores, with git's own folder, from which the binary
+// has its commit, and the built tools, which nothing of the product goes through.
 func copyTree(t *testing.T, from, to string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Join(to, ".cache", "tools"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	script := `git -C "$0" ls-files -z --cached --others --exclude-standard | tar -C "$0" --null --ignore-failed-read -T - -c | tar -C "$1" -x
+		cp -a "$0/.git" "$1/"
 		cp -p "$0/.cache/tools/nfpm" "$1/.cache/tools/"`
 	if out, err := repo.Output(t.Context(), from, "sh", "-ec", script, from, to); err != nil {
 		t.Fatalf("copy the tree: %v\n%s", err, out)
