@@ -2,7 +2,6 @@ package forward
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
@@ -27,7 +26,7 @@ func (m *Match) Wants(e *queue.Event) bool {
 	if e.Synthetic || s == nil {
 		return true
 	}
-	return m.severity(s) && anyGlob(m.SignalType, s.SignalType) && anyGlob(m.Environment, s.Environment) && m.headers(e)
+	return m.severity(s) && signal.AnyGlob(m.SignalType, s.SignalType) && signal.AnyGlob(m.Environment, s.Environment) && m.headers(e)
 }
 
 func (m *Match) severity(s *signal.Signal) bool {
@@ -43,29 +42,4 @@ func (m *Match) headers(e *queue.Event) bool {
 		}
 	}
 	return true
-}
-
-func anyGlob(patterns []string, text string) bool {
-	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return glob(p, text) })
-}
-
-// glob matches text against a pattern of literal bytes, * and ?, in time linear in each for a fixed number of stars.
-func glob(pattern, text string) bool {
-	star, mark, p, t := -1, 0, 0, 0
-	for t < len(text) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, t
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == text[t]):
-			p++
-			t++
-		case star >= 0: // let the last star take one more
-			mark++
-			p, t = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
 }

@@ -46,26 +46,6 @@ func (w *Worker) noRoom(records int) bool {
 	return w.sending > 0 && w.sending+records > w.batching.MaxInFlight
 }
 
-// pendingDue reports whether the pending events should go now: a full batch, or waited long enough.
-func (w *Worker) pendingDue() bool {
-	if w.noRoom(w.pending.wanted) {
-		return false
-	}
-	return w.pendingFull() || !w.pendingDueAt().After(w.opts.Now())
-}
-
-// pendingDueAt is when the pending events should go: at once for a lone signal with nothing in flight.
-func (w *Worker) pendingDueAt() time.Time {
-	wait := w.batching.Linger
-	if w.sending == 0 {
-		wait = 0
-		if w.burst {
-			wait = min(gather, w.batching.Linger)
-		}
-	}
-	return w.pending.since.Add(wait)
-}
-
 // launch makes the pending events one flight and sends what the output wants of them.
 func (w *Worker) launch() {
 	f := &flight{marks: make([]mark, 0, len(w.pending.events))}

@@ -73,34 +73,6 @@ type Worker struct {
 	burst    bool      // the last batch held more than one record
 }
 
-// pending is what was read and not sent: the next batch and the filtered events between.
-type pending struct {
-	events []pendingEvent
-	wanted int       // how many the output wants
-	bytes  int       // of the bodies it wants
-	held   int       // of all bodies
-	since  time.Time // when the first of them was read; zero: nothing pending
-}
-
-type pendingEvent struct {
-	event  *queue.Event
-	wanted bool
-}
-
-func (p *pending) add(e *queue.Event, wanted bool) {
-	p.events = append(p.events, pendingEvent{e, wanted})
-	p.held += len(e.Body)
-	if wanted {
-		p.wanted++
-		p.bytes += len(e.Body)
-	}
-}
-
-func (p *pending) reset() {
-	clear(p.events)
-	*p = pending{events: p.events[:0]}
-}
-
 // result is what an output said of one flight.
 type result struct {
 	flight *flight
@@ -224,10 +196,6 @@ func (w *Worker) maxBytes() int {
 	return w.batching.MaxBytes
 }
 
-// gather is how long a batch waits for more when nothing is in flight and the one before held several records: in a
-// burst a fast receiver would otherwise get many small batches, which cost both sides more.
-const gather = 5 * time.Millisecond
-
 // beatInterval is how often an idle loop shows that it lives, for the watchdog.
 const beatInterval = 5 * time.Second
 
@@ -283,13 +251,6 @@ func (w *Worker) isStopping() bool {
 // stopped reports that an orderly stop has nothing left to wait for.
 func (w *Worker) stopped() bool { return w.isStopping() && w.sending == 0 }
 
-// pendingFull reports that a batch is complete, or that too much is read between two events that the output wants.
-func (w *Worker) pendingFull() bool {
-	p := &w.pending
-	return p.wanted >= w.batching.MaxRecords || p.bytes >= w.maxBytes() ||
-		len(p.events) >= 8*w.batching.MaxRecords || p.held >= 4*w.maxBytes()
-}
-
 // nextWake is how long the loop may sleep when nothing happens.
 func (w *Worker) nextWake() time.Duration {
 	now, wake := w.opts.Now(), beatInterval
@@ -300,16 +261,6 @@ func (w *Worker) nextWake() time.Duration {
 		wake = min(wake, w.pendingDueAt().Sub(now))
 	}
 	return max(wake, time.Millisecond)
-}
-
-// add puts events that were read behind the pending ones.
-func (w *Worker) add(events []*queue.Event) {
-	if len(w.pending.events) == 0 {
-		w.pending.since = w.opts.Now()
-	}
-	for _, e := range events {
-		w.pending.add(e, w.wants(e))
-	}
 }
 
 // collect takes in what the output has said since the last time.

@@ -3,7 +3,6 @@ package splunkhec
 import (
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
@@ -34,33 +33,8 @@ func (r *IndexRule) check() error {
 func (r *IndexRule) matches(rec *outputs.Record) bool {
 	s := rec.Signal
 	return (s.Severity == 0 || int(s.Severity) >= r.MinSeverity) &&
-		anyGlob(r.SignalType, s.SignalType) && anyGlob(r.Environment, s.Environment) &&
+		signal.AnyGlob(r.SignalType, s.SignalType) && signal.AnyGlob(r.Environment, s.Environment) &&
 		(len(r.Endpoint) == 0 || slices.Contains(r.Endpoint, rec.Endpoint))
-}
-
-func anyGlob(patterns []string, text string) bool {
-	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return glob(p, text) })
-}
-
-// glob matches text against a pattern of literal text, * and ?. It never backtracks further than the last star.
-func glob(pattern, text string) bool {
-	star, mark, p, t := -1, 0, 0, 0
-	for t < len(text) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, t
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == text[t]):
-			p++
-			t++
-		case star >= 0:
-			mark++
-			p, t = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
 }
 
 // routing chooses the encoder of a record by its index.

@@ -146,18 +146,3 @@ func TestParseURL(t *testing.T) {
 		}
 	}
 }
-
-func TestGlob(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		pattern, text string
-		want          bool
-	}{
-		{"", "", true}, {"*", "", true}, {"a", "", false}, {"prod*", "production", true}, {"*prod", "nonprod", true}, {"p?d", "pod", true},
-		{"p?d", "pd", false}, {"*a*b*c", "xxaxxbxxc", true}, {"*a*b*c", "xxaxxcxxb", false}, {"a*", "b", false}, {"**", "x", true},
-	} {
-		if glob(c.pattern, c.text) != c.want {
-			t.Errorf("%q and %q: not %v", c.pattern, c.text, c.want)
-		}
-	}
-}
