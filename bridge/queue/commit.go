@@ -97,7 +97,8 @@ func (q *embedded) transact(requests []*request, flush bool) (err error) {
 		t.discard()
 		return q.failed(err)
 	}
-	q.metrics.committed(time.Since(started), len(t.accepted))
+	stats := tx.Stats()
+	q.metrics.committed(time.Since(started), stats.GetWriteTime(), len(t.accepted))
 	q.commits.Add(1)
 	q.opts.hooks.reach("committed")
 	t.publish()

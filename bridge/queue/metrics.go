@@ -13,6 +13,7 @@ const namespace = "linuxguard_bridge_queue"
 type metrics struct {
 	appends *prometheus.CounterVec
 	commits prometheus.Histogram
+	syncs   prometheus.Histogram
 	batch   prometheus.Histogram
 	status  []statusMetric
 	outputs []outputMetric
@@ -39,6 +40,10 @@ func newMetrics(q *embedded) *metrics {
 		}, []string{"outcome"}),
 		commits: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "commit_seconds", Help: "Duration of a commit, both syncs included.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
+		}),
+		syncs: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "fsync_seconds", Help: "The part of a commit in which its pages are written and synced.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		}),
 		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -121,7 +126,8 @@ func outcomeLabel(r Receipt, err error) string {
 	}
 }
 
-func (m *metrics) committed(took time.Duration, events int) {
+func (m *metrics) committed(took, synced time.Duration, events int) {
+	m.syncs.Observe(synced.Seconds())
 	m.commits.Observe(took.Seconds())
 	m.batch.Observe(float64(events))
 }
@@ -130,6 +136,7 @@ func (m *metrics) committed(took time.Duration, events int) {
 func (q *embedded) Describe(ch chan<- *prometheus.Desc) {
 	q.metrics.appends.Describe(ch)
 	q.metrics.commits.Describe(ch)
+	q.metrics.syncs.Describe(ch)
 	q.metrics.batch.Describe(ch)
 	for _, m := range q.metrics.status {
 		ch <- m.desc
@@ -143,6 +150,7 @@ func (q *embedded) Describe(ch chan<- *prometheus.Desc) {
 func (q *embedded) Collect(ch chan<- prometheus.Metric) {
 	q.metrics.appends.Collect(ch)
 	ch <- q.metrics.commits
+	ch <- q.metrics.syncs
 	ch <- q.metrics.batch
 	s := q.Status()
 	for _, m := range q.metrics.status {

@@ -58,6 +58,9 @@ func (o *Options) setDefaults() {
 	setDefault(&o.Window, 72*time.Hour)
 	setDefault(&o.CursorInterval, time.Second)
 	setDefault(&o.TailBytes, 8<<20)
+	if o.hooks.at == nil {
+		o.hooks.at = failpoint()
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
