@@ -38,7 +38,7 @@ func writeDocs(args []string) error {
 	pages.DisableAutoGenTag = true
 	escapeMarkdown(pages)
 	for _, dir := range []string{"man", "completions"} {
-		if err := os.MkdirAll(filepath.Join(args[0], dir), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(args[0], dir), 0o750); err != nil {
 			return err
 		}
 	}
@@ -96,7 +96,7 @@ func writePages(c *cobra.Command, dir string) error {
 	})
 	text = bytes.ReplaceAll(text, []byte("-"), []byte(`\-`))
 	name := filepath.Join(dir, pageName(c)+"."+section)
-	if err := os.WriteFile(name, text, 0o644); err != nil {
+	if err := os.WriteFile(name, text, 0o600); err != nil {
 		return err
 	}
 	for _, sub := range c.Commands() {
