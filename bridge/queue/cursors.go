@@ -177,8 +177,9 @@ func (t *txn) forgetOld() error {
 			break
 		}
 		if !old {
-			t.evict(seen)
+			t.evictions++
 		}
+		t.raiseHorizon(seen)
 		due = append(due, t.forgottenOf(seen, keySequence(k)))
 	}
 	return t.deleteSeen(due)
@@ -192,9 +193,10 @@ func (t *txn) forgottenOf(seen seenView, seq uint64) forgotten {
 	}
 }
 
-// evict notes that a delivery had to go before its time: a body no newer than it can't be judged any more.
-func (t *txn) evict(seen seenView) {
-	t.evictions++
+// raiseHorizon notes that a delivery is forgotten: a body no newer than it can't be judged any more. For one that has
+// reached the window's age that matters only when the clock was ahead and is set back: what it made us forget would
+// come as new.
+func (t *txn) raiseHorizon(seen seenView) {
 	endpoint := string(seen.endpoint)
 	horizon, noted := t.horizons[endpoint]
 	if !noted { // it is written even when no later than before: what a lowered capacity raised is in memory only

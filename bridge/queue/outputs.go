@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 
 	"go.etcd.io/bbolt"
@@ -194,4 +195,16 @@ func (o *outputs) names() []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// known refuses names that are no output's: an event for nobody would be deleted as soon as every output is past it.
+func (o *outputs) known(names []string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, name := range names {
+		if o.byName[name] == nil {
+			return fmt.Errorf("there is no output %q now: name one of %s", name, strings.Join(o.names(), ", "))
+		}
+	}
+	return nil
 }

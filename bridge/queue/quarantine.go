@@ -142,6 +142,9 @@ func (t *txn) resend(id uint64, outputs []string) (uint64, error) {
 	if len(outputs) == 0 && item.Output != ReceiveQuarantine {
 		e.Only = []string{item.Output}
 	}
+	if err := t.q.outputs.known(e.Only); err != nil {
+		return 0, err
+	}
 	decodeSignal(&e)
 	r := t.q.requestFor(&e, "")
 	r.resent, r.previous = true, t.newestDelivery(r)

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,6 +26,9 @@ func (q *embedded) Read(ctx context.Context, after uint64, limit, maxBytes int) 
 		if !ok {
 			var err error
 			events, after, err = q.readStored(ctx, after, q.tail.first(), limit, maxBytes)
+			if closed := (*closedError)(nil); errors.As(err, &closed) {
+				err = q.awaitReopen(ctx, closed)
+			}
 			if len(events) > 0 || err != nil {
 				return events, err
 			}
@@ -76,7 +80,7 @@ func (q *embedded) readStored(ctx context.Context, after, end uint64, limit, max
 		return nil
 	})
 	if err != nil {
-		return nil, after, q.awaitReopen(ctx, err)
+		return nil, after, &closedError{err}
 	}
 	events, damaged := found.parse()
 	if len(damaged) > 0 {
@@ -90,6 +94,12 @@ func (q *embedded) readStored(ctx context.Context, after, end uint64, limit, max
 	return events, found.last, nil
 }
 
+// closedError says that the database can't be read now: the committer is about to reopen it.
+type closedError struct{ cause error }
+
+func (e *closedError) Error() string { return "read the queue: " + e.cause.Error() }
+func (e *closedError) Unwrap() error { return e.cause }
+
 // awaitReopen gives the committer a moment to reopen the database; the caller then reads again.
 func (q *embedded) awaitReopen(ctx context.Context, cause error) error {
 	timer := time.NewTimer(50 * time.Millisecond)
@@ -98,7 +108,7 @@ func (q *embedded) awaitReopen(ctx context.Context, cause error) error {
 	case <-q.stop:
 		return errClosed
 	case <-ctx.Done():
-		return fmt.Errorf("read the queue: %w (%w)", ctx.Err(), cause)
+		return fmt.Errorf("%w (%w)", ctx.Err(), cause)
 	case <-timer.C:
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -384,5 +385,52 @@ func TestLoweredCapacity(t *testing.T) {
 	}
 	if s := q.Status(); s.Remembered != 5 || s.Quarantine != 15 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestAClockThatWasAheadLetsNoReplayThrough: what the memory forgot while the clock was wrong can't be judged when it is
+// right again, and isn't forwarded.
+func TestAClockThatWasAheadLetsNoReplayThrough(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	q := openTest(t, Options{Outputs: []OutputSpec{{Name: "a"}}, Now: now, Window: 72 * time.Hour})
+	first := newEvent(t, "d1", "s1")
+	mustAppend(t, q, first, Accepted)
+
+	ahead.Store(int64(100 * time.Hour))
+	if _, err := q.Append(t.Context(), newEvent(t, "d2", "s2"), "future"); err != nil { // a commit, which forgets
+		t.Fatal(err)
+	}
+	ahead.Store(0)
+	again := eventWithBody(t, "d3", first.Body)
+	r, err := q.Append(t.Context(), again, "")
+	if err != nil || r.Outcome == Accepted {
+		t.Errorf("the replay is %v, %v", r, err)
+	}
+	mustAppend(t, q, newEvent(t, "d4", "s4"), Accepted)
+}
+
+// TestResendToNobodyIsRefused: an event for an output that doesn't exist would be deleted unseen.
+func TestResendToNobodyIsRefused(t *testing.T) {
+	t.Parallel()
+	q := openTest(t, Options{Outputs: []OutputSpec{{Name: "a"}}})
+	for _, output := range []string{ReceiveQuarantine, "removed"} {
+		item := QuarantineItem{Reason: "refused", Output: output, At: time.Now(), Event: *newEvent(t, "d-"+output, "s-"+output)}
+		if err := q.Quarantine(t.Context(), []QuarantineItem{item}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := q.Resend(t.Context(), 1, []string{"typo"}); err == nil {
+		t.Error("re-sent to an output that doesn't exist")
+	}
+	if _, err := q.Resend(t.Context(), 2, nil); err == nil {
+		t.Error("re-sent to the output that refused it and is gone")
+	}
+	if n := q.Status().Quarantine; n != 2 {
+		t.Errorf("%d items are left in the quarantine, want both", n)
+	}
+	if _, err := q.Resend(t.Context(), 2, []string{"a"}); err != nil {
+		t.Error(err)
 	}
 }
