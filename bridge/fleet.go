@@ -111,14 +111,17 @@ func (f *fleet) launch(lifetime context.Context, o config.Output, out outputs.Ou
 		Rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), //nolint:gosec // jitter
 		Log:  f.log.With("output", o.Name),
 	})
-	if err := w.Start(lifetime); err != nil {
-		return fmt.Errorf("starting output %s: %w", o.Name, err)
-	}
 	s := &ship{worker: w, output: out, config: o}
-	for _, c := range s.collectors() {
+	for _, c := range s.collectors() { // before the start: a worker that runs must be known
 		if err := f.metrics.Register(c); err != nil {
 			return fmt.Errorf("registering the metrics of output %s: %w", o.Name, err)
 		}
+	}
+	if err := w.Start(lifetime); err != nil {
+		for _, c := range s.collectors() {
+			f.metrics.Unregister(c)
+		}
+		return fmt.Errorf("starting output %s: %w", o.Name, err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

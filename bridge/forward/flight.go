@@ -24,11 +24,12 @@ type mark struct {
 
 // flight is one batch under way: a stretch of the queue with the events that the output gets and those it doesn't.
 type flight struct {
-	marks []mark // every event of the stretch, ascending
-	state flightState
-	tries int
-	level string    // of the delivery
-	at    time.Time // when it finished
+	marks   []mark // every event of the stretch, ascending
+	state   flightState
+	tries   int
+	records int       // that were sent
+	level   string    // of the delivery
+	at      time.Time // when it finished
 }
 
 func (f *flight) first() uint64 { return f.marks[0].seq }

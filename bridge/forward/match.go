@@ -33,11 +33,18 @@ func (m *Match) severity(s *signal.Signal) bool {
 	return s.Severity == 0 || int(s.Severity) >= m.MinSeverity
 }
 
+// headers judges the request headers that were kept. One that was received before the configuration asked to keep it
+// can't be judged and passes; one that was looked for and absent is kept as empty.
 func (m *Match) headers(e *queue.Event) bool {
 	for name, wanted := range m.Header {
-		if !slices.ContainsFunc(e.Header, func(h queue.Header) bool {
-			return h.Name == name && slices.Contains(wanted, h.Value)
-		}) {
+		kept, matches := false, false
+		for _, h := range e.Header {
+			if h.Name == name {
+				kept = true
+				matches = matches || slices.Contains(wanted, h.Value)
+			}
+		}
+		if kept && !matches {
 			return false
 		}
 	}

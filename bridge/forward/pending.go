@@ -57,7 +57,7 @@ const gather = 5 * time.Millisecond
 
 // pendingDue reports whether the pending events should go now: a full batch, or waited long enough.
 func (w *Worker) pendingDue() bool {
-	if w.noRoom(w.pending.wanted) {
+	if n := w.uncommitted(); n > 0 && n+w.pending.wanted > w.batching.MaxInFlight {
 		return false
 	}
 	return w.pendingFull() || !w.pendingDueAt().After(w.opts.Now())

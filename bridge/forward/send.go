@@ -26,7 +26,7 @@ func (w *Worker) sendDue() {
 		return
 	}
 	w.retryAt = time.Time{}
-	for _, f := range w.flights {
+	for _, f := range slices.Clone(w.flights) { // send can take finished ones off the front meanwhile
 		if f.state != waiting {
 			continue
 		}
@@ -40,6 +40,16 @@ func (w *Worker) sendDue() {
 	if len(w.pending.events) > 0 && (!w.failing || w.sending == 0) && w.pendingDue() {
 		w.launch()
 	}
+}
+
+// uncommitted counts the records that a crash now would repeat: those in flight, and those that are delivered behind a
+// flight that is not.
+func (w *Worker) uncommitted() int {
+	n := 0
+	for _, f := range w.flights {
+		n += f.records
+	}
+	return n
 }
 
 func (w *Worker) noRoom(records int) bool {
@@ -120,6 +130,7 @@ func (w *Worker) send(f *flight, batch []outputs.Record) {
 	}
 	f.state = inFlight
 	f.tries++
+	f.records = max(f.records, len(batch))
 	w.sending += len(batch)
 	w.metrics.batches.Inc()
 	w.status.enterSend(w.opts.Now())
@@ -163,6 +174,24 @@ func (w *Worker) record(e *queue.Event) outputs.Record {
 	return r
 }
 
+// settleAccepted marks the records of a batch that the destination has taken, all but the rejected ones.
+func (w *Worker) settleAccepted(r result, rejected []outputs.Rejection) {
+	refused := make(map[int]bool, len(rejected))
+	for _, rej := range rejected {
+		refused[rej.Index] = true
+	}
+	n := 0
+	for i, seq := range r.seqs {
+		if !refused[i] {
+			r.flight.mark(seq, queue.Delivered)
+			n++
+		}
+	}
+	r.flight.level, r.flight.at = w.opts.Output.Status().Level.String(), w.opts.Now()
+	w.metrics.sent.Add(float64(n))
+	w.status.delivered(n, r.flight.at)
+}
+
 // delivered ends f well.
 func (w *Worker) delivered(f *flight) {
 	n := f.open()
@@ -171,6 +200,10 @@ func (w *Worker) delivered(f *flight) {
 	f.level = w.opts.Output.Status().Level.String()
 	w.metrics.sent.Add(float64(n))
 	w.status.delivered(n, f.at)
+	if f.tries == 1 && slices.ContainsFunc(w.flights, func(f *flight) bool { return f.state == waiting }) {
+		return // it got through beside one that fails: only a second try that works says that it is mended
+	}
+	w.status.recovered()
 	w.fold.Recovered(w.sendCtx, "delivering again", slog.String("event", "output_recovered"))
 	w.failing, w.attempts = false, 0
 }
@@ -238,12 +271,12 @@ func (w *Worker) quarantine(r result, rejected []outputs.Rejection) error {
 	if err := w.opts.Queue.Quarantine(w.sendCtx, items); err != nil {
 		return fmt.Errorf("keeping refused events in the quarantine: %w", err)
 	}
-	for i, rej := range rejected {
+	for _, rej := range rejected {
 		r.flight.mark(r.seqs[rej.Index], queue.Refused)
-		if i < len(items) {
-			w.opts.Log.Warn("the destination refuses an event for good; it is in the quarantine", "event", "record_refused", "bridge_seq", items[i].Event.Seq,
-				"delivery_id", items[i].Event.DeliveryID, "error", rej.Err)
-		}
+	}
+	for i := range items {
+		w.opts.Log.Warn("the destination refuses an event for good; it is in the quarantine", "event", "record_refused",
+			"bridge_seq", items[i].Event.Seq, "delivery_id", items[i].Event.DeliveryID, "error", items[i].Reason)
 	}
 	w.metrics.quarantined.Add(float64(len(rejected)))
 	w.status.quarantined(len(rejected))

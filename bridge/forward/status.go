@@ -55,7 +55,13 @@ func (b *statusBox) leaveSend(now time.Time) {
 func (b *statusBox) delivered(n int, at time.Time) {
 	b.mu.Lock()
 	b.Sent += uint64(n) //nolint:gosec // a count
-	b.LastSentAt, b.Failing, b.Held = at, false, false
+	b.LastSentAt = at
+	b.mu.Unlock()
+}
+
+func (b *statusBox) recovered() {
+	b.mu.Lock()
+	b.Failing, b.Held = false, false
 	b.mu.Unlock()
 }
 

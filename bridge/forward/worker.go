@@ -281,6 +281,9 @@ func (w *Worker) judge(r result) {
 	var partial *outputs.PartialError
 	err := r.err
 	if errors.As(err, &partial) {
+		if partial.Rest == nil { // before anything can fail: what is delivered must not be sent again
+			w.settleAccepted(r, partial.Rejected)
+		}
 		if qerr := w.quarantine(r, partial.Rejected); qerr != nil {
 			w.failed(f, qerr)
 			return

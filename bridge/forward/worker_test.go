@@ -361,6 +361,59 @@ func TestAQuarantineThatCantBeWrittenHoldsTheEvent(t *testing.T) {
 	})
 }
 
+func TestAFullQuarantineRepeatsNothingThatIsDelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newMemQueue(10)
+		q.keepErr = queue.ErrFull
+		o := &scriptedOutput{fate: func(_ int, batch []outputs.Record) (time.Duration, error) {
+			for i, r := range batch {
+				if r.Seq == 4 {
+					return 0, &outputs.PartialError{Rejected: []outputs.Rejection{{Index: i, Err: errors.New("bad")}}}
+				}
+			}
+			return 0, nil
+		}}
+		w := start(t, q, o, nil)
+		time.Sleep(time.Hour)
+		q.mu.Lock()
+		q.keepErr = nil
+		q.mu.Unlock()
+		time.Sleep(time.Hour)
+		stop(t, w)
+		for _, seqs := range o.sends[1:] {
+			if len(seqs) != 1 || seqs[0] != 4 {
+				t.Fatalf("sent again: %v", seqs)
+			}
+		}
+		if q.at() != 10 || len(q.kept) != 1 || q.fates()[3] != queue.Delivered || q.fates()[4] != queue.Refused {
+			t.Errorf("cursor %d, kept %d, fates %v", q.at(), len(q.kept), q.fates())
+		}
+	})
+}
+
+func TestOneStuckBatchBoundsWhatACrashRepeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newMemQueue(1000)
+		o := &scriptedOutput{fate: func(_ int, batch []outputs.Record) (time.Duration, error) {
+			if batch[0].Seq == 1 {
+				return time.Second, errors.New("timed out")
+			}
+			return time.Millisecond, nil
+		}}
+		w := start(t, q, o, nil)
+		time.Sleep(10 * time.Minute)
+		distinct := map[uint64]bool{}
+		for _, seq := range o.sent() {
+			distinct[seq] = true
+		}
+		failing := w.Status().Failing
+		stop(t, w)
+		if len(distinct) > 40 || len(o.sends) > 40 || !failing {
+			t.Errorf("%d records beyond the cursor, %d attempts, failing %v", len(distinct), len(o.sends), failing)
+		}
+	})
+}
+
 func TestEventsDroppedByTheQueueDontBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newMemQueue(10)
@@ -506,4 +559,20 @@ func TestMaxInFlightBoundsWhatACrashCanRepeat(t *testing.T) {
 		}
 		stop(t, w)
 	})
+}
+
+func TestHeadersThatWereNotKeptPass(t *testing.T) {
+	t.Parallel()
+	m := Match{Header: map[string][]string{"X-Team": {"soc"}}}
+	for _, c := range []struct {
+		headers []queue.Header
+		want    bool
+	}{
+		{nil, true}, {[]queue.Header{{Name: "X-Other", Value: "soc"}}, true}, {[]queue.Header{{Name: "X-Team"}}, false},
+		{[]queue.Header{{Name: "X-Team", Value: "ops"}}, false}, {[]queue.Header{{Name: "X-Team", Value: "ops"}, {Name: "X-Team", Value: "soc"}}, true},
+	} {
+		if got := m.Wants(&queue.Event{Header: c.headers, Signal: &signal.Signal{Severity: 3}}); got != c.want {
+			t.Errorf("%v: %v", c.headers, got)
+		}
+	}
 }

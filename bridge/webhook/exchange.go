@@ -140,7 +140,11 @@ func (x *exchange) event(r *http.Request, verified *key) *queue.Event {
 			e.Header = append(e.Header, queue.Header{Name: name, Value: r.Host})
 			continue
 		}
-		for _, value := range r.Header[name] {
+		values := r.Header[name]
+		if len(values) == 0 { // it was looked for and not there, which an event of an older configuration can't say
+			values = []string{""}
+		}
+		for _, value := range values {
 			e.Header = append(e.Header, queue.Header{Name: name, Value: value})
 		}
 	}

@@ -186,7 +186,7 @@ func TestEventHoldsTheProof(t *testing.T) {
 	want := &queue.Event{
 		ReceivedAt: b.clock.Now(), Endpoint: "linuxguard", DeliveryID: "0b5c8a52-7d6f-4f4e-9c3e-0f9d6a1b2c3d",
 		Signature: sign(testSecret, body), SecretName: "webhook-secret", ClientAddr: "203.0.113.9", Body: body,
-		Header: []queue.Header{{Name: "X-Team", Value: "soc"}, {Name: "X-Team", Value: "ops"}, {Name: "Host", Value: "hooks.example.com"}},
+		Header: []queue.Header{{Name: "X-Team", Value: "soc"}, {Name: "X-Team", Value: "ops"}, {Name: "Host", Value: "hooks.example.com"}, {Name: "X-Absent"}},
 		Signal: e.Signal,
 	}
 	if !reflect.DeepEqual(e, want) {
