@@ -28,6 +28,17 @@ func replaceFile(temporary, path string) error {
 	return syncFolder(filepath.Dir(path))
 }
 
+// makeFolder makes dir when it is missing, durably: a queue in a folder that a power cut takes away would be no queue.
+func makeFolder(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(dir))
+}
+
 // syncFolder makes a rename in dir durable.
 func syncFolder(dir string) error {
 	f, err := os.Open(dir) //nolint:gosec // the queue's own folder

@@ -80,7 +80,7 @@ func setDefault[T int | int64 | time.Duration](field *T, value T) {
 // folder, or what the system says about the folder. The result is a prometheus.Collector too.
 func Open(ctx context.Context, opts Options) (Queue, error) {
 	opts.setDefaults()
-	if err := os.MkdirAll(opts.Directory, 0o700); err != nil {
+	if err := makeFolder(opts.Directory); err != nil {
 		return nil, fmt.Errorf("make the queue's folder: %w", err)
 	}
 	lock, err := lockFolder(opts.Directory)
