@@ -67,7 +67,8 @@
 // bbolt trusts its pages and panics on damaged ones, partly in goroutines of its own. So every file is walked first
 // (pagefile.go, verify.go). A damaged one is set aside as queue.db.damaged-TIME, and what can be salvaged (salvage.go)
 // becomes the new queue: the records that the tree still reaches, then those in pages that it doesn't, when they are newer
-// than the lowest cursor. When the newest sequence is not certain the queue gets a new bridge_id, since no sequence may be given
+// than the lowest cursor. A remembered delivery in such a page counts only with its event in the queue or at or below that
+// cursor: its transaction may have failed, and the sender comes again. When the newest sequence is not certain the queue gets a new bridge_id, since no sequence may be given
 // twice under one; the numbering goes on, so under the new ID it doesn't begin at 1. A damaged value in a sound file goes to
 // the quarantine with its bytes when it is read.
 //

@@ -29,6 +29,7 @@ type salvage struct {
 
 	events, lost   uint64
 	scanning       bool   // reading pages that no tree reaches
+	seenOnly       bool   // the second time: the remembered deliveries, once it is known which events there are
 	floor, ceiling uint64 // the stray events that are of use lie above and up to
 }
 
@@ -138,6 +139,9 @@ func (s *salvage) take(key, value []byte) error {
 		return nil
 	}
 	kind := value[4]
+	if s.scanning && (kind == kindSeen) != s.seenOnly {
+		return nil
+	}
 	if _, err := open(value, key, kind); err != nil {
 		return nil //nolint:nilerr // damaged: that is what is left behind
 	}
@@ -145,8 +149,7 @@ func (s *salvage) take(key, value []byte) error {
 	case kindEvent:
 		return s.takeEvent(key, value)
 	case kindSeen:
-		_, err := s.put(bucketSeen, key, value)
-		return err
+		return s.takeSeen(key, value)
 	case kindQuarantine:
 		// A stray one may have been deleted or re-sent long ago; better once too often in the list than lost.
 		_, err := s.put(bucketQuarantine, key, value)

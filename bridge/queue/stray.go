@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"maps"
 	"slices"
 )
@@ -12,6 +14,14 @@ func (s *salvage) scan() error {
 	if s.certain { // what is newer was never committed
 		s.ceiling = s.counts.lastSeq
 	}
+	if err := s.scanPages(); err != nil {
+		return err
+	}
+	s.seenOnly = true
+	return s.scanPages()
+}
+
+func (s *salvage) scanPages() error {
 	var page []byte
 	var list []element
 	for id := uint64(2); id < uint64(s.from.size/s.from.pageSize); id++ { //nolint:gosec // a size
@@ -56,4 +66,39 @@ func (s *salvage) takeStray(list []element) error {
 		}
 	}
 	return nil
+}
+
+// takeSeen remembers a delivery. A stray one counts only when its event can't be missing: every output has had it, or it
+// is in the queue. It may be of a transaction that failed, whose sender was told to come again: a delivery forgotten is
+// a record twice, one remembered wrongly is a record lost.
+func (s *salvage) takeSeen(key, value []byte) error {
+	seq := keySequence(key)
+	if s.scanning && !s.certain {
+		s.counts.lastSeq = max(s.counts.lastSeq, seq) // the numbering goes on behind what may have been given
+	}
+	if s.scanning && seq > s.floor && !s.hasEventOf(key, value) {
+		return nil
+	}
+	_, err := s.put(bucketSeen, key, value)
+	return err
+}
+
+// hasEventOf reports whether the event of a remembered delivery is in the queue: a sequence whose transaction failed is
+// given to another event.
+func (s *salvage) hasEventOf(key, value []byte) bool {
+	stored := s.tx.Bucket([]byte(bucketEvents)).Get(key)
+	seen, err := viewSeen(value, key)
+	if stored == nil || err != nil {
+		return false
+	}
+	p, err := open(stored, key, kindEvent)
+	if err != nil {
+		return false
+	}
+	var e Event
+	if err := parseEvent(&p, &e); err != nil {
+		return false
+	}
+	digest := sha256.Sum256(e.Body)
+	return bytes.Equal(digest[:], seen.digest)
 }
