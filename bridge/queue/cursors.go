@@ -104,13 +104,14 @@ func (t *txn) setOutputs(specs []OutputSpec, left map[string]uint64) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, spec := range specs {
-		next[spec.Name] = &output{spec: spec, cursor: t.startOf(spec), committed: t.startOf(spec)}
 		if known := o.byName[spec.Name]; known != nil {
 			next[spec.Name] = known
 			continue
 		}
-		t.newcomer = min(t.newcomer, next[spec.Name].cursor)
-		if err := t.putCursor(spec.Name, next[spec.Name].cursor); err != nil {
+		start := t.startOf(spec)
+		next[spec.Name] = &output{spec: spec, cursor: start, committed: start}
+		t.newcomer = min(t.newcomer, start)
+		if err := t.putCursor(spec.Name, start); err != nil {
 			return err
 		}
 	}
@@ -125,7 +126,17 @@ func (t *txn) setOutputs(specs []OutputSpec, left map[string]uint64) error {
 		}
 	}
 	t.afterCommit = append(t.afterCommit, func() { t.q.outputs.replace(next, specs) })
-	return nil
+	return t.settle(specs)
+}
+
+// settle ends what a salvage has left open: from now on an output that the queue doesn't know is a new one. The caller
+// holds the outputs' mu.
+func (t *txn) settle(specs []OutputSpec) error {
+	if !t.q.outputs.unsure || len(specs) == 0 {
+		return nil
+	}
+	t.written = true
+	return t.delete(t.meta, []byte(keySalvaged))
 }
 
 // replace makes next the outputs. Known ones keep their place and take over what their spec says now.
@@ -137,10 +148,22 @@ func (o *outputs) replace(next map[string]*output, specs []OutputSpec) {
 	}
 	o.byName = next
 	o.changed = true
+	if len(specs) > 0 {
+		o.named, o.unsure = true, false
+	}
 }
 
-// startOf is where a new output begins: now, or before the oldest kept event.
+// startOf is where a new output begins: now, or before the oldest kept event. After a salvage it may be an old one whose
+// cursor was not found: rather twice than not at all. The caller holds the outputs' mu.
 func (t *txn) startOf(spec OutputSpec) uint64 {
+	if t.q.outputs.unsure {
+		events := t.queuedAbove(t.head - 1)
+		t.afterCommit = append(t.afterCommit, func() {
+			t.q.opts.Log.Warn("the salvaged database has no cursor of an output; it begins at the oldest kept event",
+				"event", "queue_damaged", "output", spec.Name, "events", events)
+		})
+		return t.head - 1
+	}
 	if spec.StartAtOldest {
 		return t.head - 1
 	}

@@ -28,7 +28,7 @@
 //	quarantine  item ID   → Q                  until deleted or re-sent
 //	cursors     output    → C sequence
 //	fates       output    → { first sequence → F last, fate, time, level }   run-length, a run spans at most a minute
-//	meta        bridge_id, counts, horizon/ENDPOINT → M
+//	meta        bridge_id, counts, horizon/ENDPOINT, salvaged → M
 //
 // Sequences and IDs are big-endian, so keys only grow and pages fill up (FillPercent 1.0). meta and cursors are small enough
 // for bbolt to keep them in the root page, which every commit writes anyway: counting costs no page. bbolt has no checksum
@@ -68,9 +68,11 @@
 // (pagefile.go, verify.go). A damaged one is set aside as queue.db.damaged-TIME, and what can be salvaged (salvage.go)
 // becomes the new queue: the records that the tree still reaches, then those in pages that it doesn't, when they are newer
 // than the lowest cursor. A remembered delivery in such a page counts only with its event in the queue or at or below that
-// cursor: its transaction may have failed, and the sender comes again. When the newest sequence is not certain the queue gets a new bridge_id, since no sequence may be given
-// twice under one; the numbering goes on, so under the new ID it doesn't begin at 1. A damaged value in a sound file goes to
-// the quarantine with its bytes when it is read.
+// cursor: its transaction may have failed, and the sender comes again. Cursors may be lost with a page, and nothing tells
+// whose: until SetOutputs has named the outputs nothing is deleted, and one without a cursor begins at the oldest event
+// (meta's key salvaged). When the newest sequence is not certain the queue gets a new bridge_id, since no sequence may be
+// given twice under one; the numbering goes on, so under the new ID it doesn't begin at 1. A damaged value in a sound file
+// goes to the quarantine with its bytes when it is read.
 //
 // # Known limits
 //

@@ -17,6 +17,8 @@ type outputs struct {
 	byName  map[string]*output
 	changed bool // some output is ahead of its committed cursor
 	hurry   bool // the queue is short of room: don't wait for the cursor interval
+	named   bool // SetOutputs has named all of them in this process
+	unsure  bool // a salvage may have missed some: until all are named, no event is over and no output is a new one
 }
 
 // output is one output's place.
@@ -37,9 +39,10 @@ type flushed struct {
 }
 
 // load takes over the stored cursors. One that is damaged starts at the oldest kept event: rather twice than not at all.
-func (o *outputs) load(cursors *bbolt.Bucket, log *slog.Logger) {
+func (o *outputs) load(cursors, meta *bbolt.Bucket, log *slog.Logger) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.unsure = !o.named && meta.Get([]byte(keySalvaged)) != nil
 	c := cursors.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		seq, err := parseCursor(v, k)
@@ -163,8 +166,19 @@ func clipRuns(runs []Run, first uint64) []Run {
 	return kept
 }
 
+// places returns every output's committed cursor, and whether these are all of the outputs.
+func (o *outputs) places() (cursors map[string]uint64, all bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	cursors = make(map[string]uint64)
+	for name, out := range o.byName {
+		cursors[name] = out.committed
+	}
+	return cursors, o.named
+}
+
 // consumed returns the sequence up to which every output's committed cursor is past; 0 when there is no output, since
-// then nobody has got anything.
+// then nobody has got anything, and when there may be others.
 func (o *outputs) consumed() uint64 {
 	return o.lowest(func(out *output) uint64 { return out.committed })
 }
@@ -177,7 +191,7 @@ func (o *outputs) done() uint64 {
 func (o *outputs) lowest(of func(*output) uint64) uint64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.byName) == 0 {
+	if len(o.byName) == 0 || o.unsure {
 		return 0
 	}
 	low := uint64(math.MaxUint64)

@@ -25,6 +25,7 @@ type salvage struct {
 	bridge   string
 	counts   counts
 	cursors  map[string]uint64
+	named    bool // all outputs are among cursors
 	horizons map[string][]byte
 
 	events, lost   uint64
@@ -52,7 +53,8 @@ func (q *embedded) salvageFile() (*salvaged, error) {
 	if err := removeIfThere(temporary); err != nil {
 		return nil, err
 	}
-	s := &salvage{from: from, cursors: make(map[string]uint64), horizons: make(map[string][]byte), ceiling: math.MaxUint64}
+	s := &salvage{from: from, horizons: make(map[string][]byte), ceiling: math.MaxUint64}
+	s.cursors, s.named = q.outputs.places()
 	if q.counts.lastSeq > 0 { // it was open in this process
 		s.certain, s.bridge, s.counts = true, q.id(), counts{lastSeq: q.counts.lastSeq, nextItem: q.counts.nextItem}
 	}
@@ -155,6 +157,9 @@ func (s *salvage) take(key, value []byte) error {
 		_, err := s.put(bucketQuarantine, key, value)
 		return err
 	case kindCursor:
+		if s.scanning && s.named {
+			return nil // of an output that was removed, or an old one
+		}
 		if seq, err := parseCursor(value, key); err == nil {
 			s.cursors[string(key)] = max(s.cursors[string(key)], seq)
 		}
@@ -240,6 +245,9 @@ func (s *salvage) finish() error {
 	errs := []error{
 		meta.Put([]byte(keyBridgeID), encodeMetaText(s.bridge, []byte(keyBridgeID))),
 		meta.Put([]byte(keyCounts), c.encode([]byte(keyCounts))),
+	}
+	if !s.named { // of those whose cursors are lost, nothing tells that they were there
+		errs = append(errs, meta.Put([]byte(keySalvaged), encodeMetaText("", []byte(keySalvaged))))
 	}
 	for name, seq := range s.cursors {
 		errs = append(errs, cursors.Put([]byte(name), encodeCursor(min(seq, c.lastSeq), []byte(name))))

@@ -28,6 +28,7 @@ const (
 const (
 	keyBridgeID      = "bridge_id"
 	keyCounts        = "counts"
+	keySalvaged      = "salvaged" // there since a salvage, until SetOutputs says whose cursors it has missed
 	keyHorizonPrefix = "horizon/"
 )
 
@@ -191,7 +192,7 @@ func (q *embedded) load(tx *bbolt.Tx) error {
 	}
 	q.loadMemory(tx.Bucket([]byte(bucketSeen)))
 	q.loadQuarantine(tx.Bucket([]byte(bucketQuarantine)))
-	q.outputs.load(tx.Bucket([]byte(bucketCursors)), q.opts.Log)
+	q.outputs.load(tx.Bucket([]byte(bucketCursors)), tx.Bucket([]byte(bucketMeta)), q.opts.Log)
 	q.tail.reset(q.counts.lastSeq)
 	q.head = firstSequence(tx.Bucket([]byte(bucketEvents)))
 	if q.head == 0 {
