@@ -9,8 +9,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net"
+	"net/http"
 	"slices"
 	"strconv"
 	"sync"
@@ -115,6 +115,8 @@ type payload struct {
 	request []byte
 	body    []byte // the tail of request
 	ids     [][]byte
+	stamps  [][]byte // where the times of the body stand
+	stamped int64    // the second that they say
 	sign    []byte
 	sum     [sha256.Size]byte
 }
@@ -144,6 +146,14 @@ func newPayload() *payload {
 		p.ids = append(p.ids, rest[i:i+idDigits])
 		rest = rest[i+idDigits:]
 	}
+	for rest := p.body; ; {
+		i := bytes.Index(rest, []byte(now))
+		if i < 0 {
+			break
+		}
+		p.stamps = append(p.stamps, rest[i:i+len(now)])
+		rest = rest[i+len(now):]
+	}
 	i := bytes.Index(p.request, []byte("sha256=")) + len("sha256=")
 	p.sign = p.request[i : i+64]
 	return p
@@ -158,6 +168,13 @@ func (p *payload) post(conn net.Conn, in *bufio.Reader, id int64) (int, error) {
 			v /= 10
 		}
 	}
+	// A body must be fresh: one no newer than what the dedupe memory had to forget goes to the quarantine.
+	if now := time.Now(); now.Unix() != p.stamped {
+		p.stamped = now.Unix()
+		for _, at := range p.stamps {
+			copy(at, now.UTC().Format(time.RFC3339))
+		}
+	}
 	mac := hmac.New(sha256.New, []byte(hmacKey))
 	mac.Write(p.body)
 	hex.Encode(p.sign, mac.Sum(p.sum[:0]))
@@ -167,7 +184,7 @@ func (p *payload) post(conn net.Conn, in *bufio.Reader, id int64) (int, error) {
 	return readAnswer(in)
 }
 
-// readAnswer reads one HTTP/1.1 answer with a Content-Length and returns its status.
+// readAnswer reads one HTTP/1.1 answer with a Content-Length and returns its status, 0 for a 200 that isn't "accepted".
 func readAnswer(in *bufio.Reader) (int, error) {
 	line, err := in.ReadSlice('\n')
 	if err != nil {
@@ -198,7 +215,14 @@ func readAnswer(in *bufio.Reader) (int, error) {
 	if length < 0 {
 		return 0, errors.New("an answer without Content-Length")
 	}
-	_, err = io.CopyN(io.Discard, in, int64(length))
+	body, err := in.Peek(length)
+	if err != nil {
+		return 0, err
+	}
+	if status == http.StatusOK && !bytes.Contains(body, []byte("accepted")) {
+		status = 0 // taken, and not forwarded: a duplicate, or in the quarantine
+	}
+	_, err = in.Discard(length)
 	return status, err
 }
 
