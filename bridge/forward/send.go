@@ -174,6 +174,16 @@ func (w *Worker) record(e *queue.Event) outputs.Record {
 	return r
 }
 
+// checkRejected refuses indices that name no record of the batch: which ones were taken can't be told then.
+func (r *result) checkRejected(rejected []outputs.Rejection) error {
+	for _, rej := range rejected {
+		if rej.Index < 0 || rej.Index >= len(r.seqs) {
+			return fmt.Errorf("the output refused record %d of a batch of %d", rej.Index, len(r.seqs))
+		}
+	}
+	return nil
+}
+
 // settleAccepted marks the records of a batch that the destination has taken, all but the rejected ones.
 func (w *Worker) settleAccepted(r result, rejected []outputs.Rejection) {
 	refused := make(map[int]bool, len(rejected))
@@ -256,9 +266,6 @@ func (w *Worker) backoff(err error, held bool) time.Duration {
 func (w *Worker) quarantine(r result, rejected []outputs.Rejection) error {
 	items := make([]queue.QuarantineItem, 0, len(rejected))
 	for _, rej := range rejected {
-		if rej.Index < 0 || rej.Index >= len(r.seqs) {
-			return fmt.Errorf("the output refused record %d of a batch of %d", rej.Index, len(r.seqs))
-		}
 		e, err := w.readOne(r.seqs[rej.Index])
 		if err != nil {
 			return err

@@ -281,6 +281,10 @@ func (w *Worker) judge(r result) {
 	var partial *outputs.PartialError
 	err := r.err
 	if errors.As(err, &partial) {
+		if ierr := r.checkRejected(partial.Rejected); ierr != nil {
+			w.failed(f, ierr)
+			return
+		}
 		if partial.Rest == nil { // before anything can fail: what is delivered must not be sent again
 			w.settleAccepted(r, partial.Rejected)
 		}

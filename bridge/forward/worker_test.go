@@ -391,6 +391,21 @@ func TestAFullQuarantineRepeatsNothingThatIsDelivered(t *testing.T) {
 	})
 }
 
+func TestAnImpossibleRefusalDeliversNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newMemQueue(3)
+		o := &scriptedOutput{fate: func(int, []outputs.Record) (time.Duration, error) {
+			return 0, &outputs.PartialError{Rejected: []outputs.Rejection{{Index: 3, Err: errors.New("which?")}}}
+		}}
+		w := start(t, q, o, nil)
+		time.Sleep(10 * time.Minute)
+		stop(t, w)
+		if q.at() != 0 || w.Status().Sent != 0 {
+			t.Errorf("cursor %d, %d delivered, although nobody knows which record was refused", q.at(), w.Status().Sent)
+		}
+	})
+}
+
 func TestOneStuckBatchBoundsWhatACrashRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newMemQueue(1000)

@@ -178,7 +178,7 @@ func TestFailover(t *testing.T) {
 	}
 	l, err := net.Listen("tcp", addrA)
 	if err != nil {
-		t.Skip("the address was taken meanwhile: ", err)
+		t.Fatal("the address was taken meanwhile, run it again: ", err)
 	}
 	again := &peer{Listener: l}
 	again.serve(first.drain)
