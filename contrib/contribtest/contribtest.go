@@ -3,12 +3,8 @@
 package contribtest
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -72,31 +68,9 @@ func WaitLines(t testing.TB, path string, n int) []map[string]any {
 	t.Helper()
 	var lines []map[string]any
 	bridgetest.Eventually(t, Arrive, path, func() bool {
-		lines = readLines(t, path)
+		lines = bridgetest.JSONLines(t, path)
 		return len(lines) >= n
 	})
-	return lines
-}
-
-func readLines(t testing.TB, path string) []map[string]any {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	var lines []map[string]any
-	for line := range bytes.Lines(text[:bytes.LastIndexByte(text, '\n')+1]) {
-		var object map[string]any
-		decoder := json.NewDecoder(bytes.NewReader(line))
-		decoder.UseNumber()
-		if err := decoder.Decode(&object); err != nil {
-			t.Fatalf("%s: %v: %q", path, err, line)
-		}
-		lines = append(lines, object)
-	}
 	return lines
 }
 

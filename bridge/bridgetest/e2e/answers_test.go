@@ -139,8 +139,8 @@ func TestAnswers(t *testing.T) {
 	}
 	b.MustPost(clientWith(t, b, "Bearer right"), body(func(*sender.Envelope) {}), "accepted") // the last in the queue
 	accepted++
-	bridgetest.Eventually(t, arrive, "the archive", func() bool { return len(readNDJSON(t, archive)) >= accepted })
-	if got := len(readNDJSON(t, archive)); got != accepted {
+	bridgetest.Eventually(t, arrive, "the archive", func() bool { return len(bridgetest.JSONLines(t, archive)) >= accepted })
+	if got := len(bridgetest.JSONLines(t, archive)); got != accepted {
 		t.Errorf("%d records in the output, %d were accepted", got, accepted)
 	}
 	if got := len(b.Quarantine()); got != len(quarantined) {
@@ -213,8 +213,8 @@ func TestDuplicates(t *testing.T) {
 		t.Errorf("twenty at once: %v", outcomes)
 	}
 	b.MustPost(client, body(func(*sender.Envelope) {}), "accepted")
-	bridgetest.Eventually(t, arrive, "the archive", func() bool { return len(readNDJSON(t, archive)) >= 3 })
-	if got := len(readNDJSON(t, archive)); got != 3 {
+	bridgetest.Eventually(t, arrive, "the archive", func() bool { return len(bridgetest.JSONLines(t, archive)) >= 3 })
+	if got := len(bridgetest.JSONLines(t, archive)); got != 3 {
 		t.Errorf("%d records for three signals", got)
 	}
 }

@@ -293,8 +293,8 @@ func TestForgedLeavesNoTrace(t *testing.T) {
 		}
 	}
 	d := b.MustPost(client, body(func(*sender.Envelope) {}), "accepted")
-	bridgetest.Eventually(t, arrive, "the archive", func() bool { return len(readNDJSON(t, archive)) >= 1 })
-	all := readNDJSON(t, archive)
+	bridgetest.Eventually(t, arrive, "the archive", func() bool { return len(bridgetest.JSONLines(t, archive)) >= 1 })
+	all := bridgetest.JSONLines(t, archive)
 	if len(all) != 1 || all[0]["delivery_id"] != d.ID || fmt.Sprint(all[0]["bridge_seq"]) != "1" {
 		t.Errorf("the output has %v", all)
 	}

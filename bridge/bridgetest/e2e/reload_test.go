@@ -64,7 +64,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	for _, name := range []string{"steady", "altered"} {
 		var seen map[string]int
 		bridgetest.Eventually(t, arrive, "all signals at "+name, func() bool {
-			seen = countIDs(readNDJSON(t, filepath.Join(dir, name)))
+			seen = countIDs(bridgetest.JSONLines(t, filepath.Join(dir, name)))
 			return len(seen) >= len(accepted)
 		})
 		for id := range accepted {
@@ -129,5 +129,5 @@ func TestReloadRefusesABadFile(t *testing.T) {
 	if text := b.Status().Config.LastReloadError; text != "" {
 		t.Errorf("a good file is refused: %s", text)
 	}
-	bridgetest.Eventually(t, arrive, "three records", func() bool { return len(readNDJSON(t, archive)) == 3 })
+	bridgetest.Eventually(t, arrive, "three records", func() bool { return len(bridgetest.JSONLines(t, archive)) == 3 })
 }

@@ -1,12 +1,7 @@
 package e2e
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -65,29 +60,7 @@ func (w *world) outputs() string {
 // archived returns the file output's complete lines.
 func (w *world) archived(t *testing.T) []map[string]any {
 	t.Helper()
-	return readNDJSON(t, w.archive)
-}
-
-func readNDJSON(t *testing.T, path string) []map[string]any {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []map[string]any
-	for line := range bytes.Lines(text[:bytes.LastIndexByte(text, '\n')+1]) {
-		var object map[string]any
-		decoder := json.NewDecoder(bytes.NewReader(line))
-		decoder.UseNumber()
-		if err := decoder.Decode(&object); err != nil {
-			t.Fatalf("%s: %v: %.300q", path, err, line)
-		}
-		all = append(all, object)
-	}
-	return all
+	return bridgetest.JSONLines(t, w.archive)
 }
 
 // named returns the records that came in over one input.
