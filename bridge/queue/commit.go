@@ -14,19 +14,19 @@ func (q *embedded) run() {
 	tick := time.NewTicker(q.opts.CursorInterval)
 	defer tick.Stop()
 	for {
-		flush := false
+		due := false
 		select {
 		case <-q.wake:
 		case <-tick.C:
-			flush = true
+			due = true
 		case <-q.stop:
 			q.finish()
 			return
 		}
 		q.drain()
 		q.mend()
-		q.maintain(flush)
-		if flush {
+		q.maintain(due)
+		if due {
 			q.compact()
 			q.news.say(q.opts.Log, q.opts.Now(), q.opts.Capacity)
 		}
@@ -34,10 +34,16 @@ func (q *embedded) run() {
 	}
 }
 
-// drain commits batch after batch until none waits.
-func (q *embedded) drain() {
-	for b := q.intake.take(); b != nil; b = q.intake.take() {
+// drain commits batch after batch until none waits, and returns how many there were.
+func (q *embedded) drain() (batches int) {
+	for {
+		q.gather()
+		b := q.intake.take()
+		if b == nil {
+			return batches
+		}
 		q.commit(b)
+		batches++
 	}
 }
 
@@ -67,11 +73,13 @@ func (q *embedded) commit(b *batch) {
 		return
 	}
 	q.opts.hooks.reach("append")
+	began := time.Now()
 	if err := q.transact(taken, false); err != nil {
 		for _, r := range taken {
 			r.receipt, r.err = Receipt{}, err
 		}
 	}
+	q.pace.committed(len(taken), q.intake.pending(), time.Since(began))
 }
 
 // transact runs the requests, the cursors that are due and a share of the deletions in one transaction. An error means
@@ -160,7 +168,7 @@ func (t *txn) fill(requests []*request, flush bool) (err error) {
 	if err := t.deleteConsumed(); err != nil {
 		return err
 	}
-	if err := t.forgetOld(); err != nil {
+	if err := t.forgetOld(flush); err != nil {
 		return err
 	}
 	if !t.written {
@@ -191,15 +199,15 @@ func (t *txn) discard() {
 func (t *txn) publish() {
 	q := t.q
 	q.retry.succeeded()
-	q.counts, q.head = t.counts, t.head
-	for _, f := range t.forgotten {
-		q.memory.forget(f.digestKey, f.deliveryKey, f.seq)
+	q.counts, q.head, q.unpruned = t.counts, t.head, t.unpruned
+	for _, e := range t.forgotten {
+		q.memory.forget(e)
 	}
 	events := make([]*Event, len(t.accepted))
 	for i, r := range t.accepted {
 		r.event.Seq = r.receipt.Seq
 		events[i] = r.event
-		q.memory.add(r.digestKey, r.deliveryKey, r.receipt.Seq)
+		q.memory.add(entry{r.digestKey, r.deliveryKey, r.receipt.Seq})
 	}
 	for key, id := range t.held {
 		q.quarantined[key] = id
@@ -217,14 +225,17 @@ func (t *txn) publish() {
 	q.publishStatus(t)
 }
 
-// maintain commits what is due without an append: cursors, and deletions that the last transaction left.
-func (q *embedded) maintain(flush bool) {
-	flush = (flush || q.outputs.urgent()) && q.outputs.dirty()
-	for flush || (q.counts.events > 0 && q.head <= q.outputs.consumed()) {
+// maintain commits what is due without an append: cursors, and at every tick what is left to delete, unless appends come,
+// whose transactions delete it too.
+func (q *embedded) maintain(tick bool) {
+	flush := (tick || q.outputs.urgent()) && q.outputs.dirty()
+	for flush || (tick && q.counts.events > 0 && q.head <= q.outputs.consumed()) {
 		if err := q.transact(nil, flush); err != nil {
 			return
 		}
 		flush = false
-		q.drain()
+		if q.drain() > 0 {
+			return
+		}
 	}
 }

@@ -8,8 +8,12 @@ import (
 	"time"
 )
 
-// maxDeletes bounds the deletions of one transaction, so that an append never waits long for them.
+// maxDeletes bounds the deletions of a transaction that does nothing else.
 const maxDeletes = 1024
+
+// share is how much tidying a transaction does that makes n events durable: more than the events bring, so that it keeps
+// up, and never so much that an append waits long for it.
+func share(n int) int { return 2*n + 64 }
 
 // flushCursors writes every cursor that has moved, with what became of the sequences that it moved over.
 func (t *txn) flushCursors() error {
@@ -34,7 +38,11 @@ func (t *txn) putCursor(name string, seq uint64) error {
 
 // deleteConsumed deletes a share of the events that every output is past.
 func (t *txn) deleteConsumed() error {
-	return t.deleteThrough(t.consumed(), maxDeletes, math.MaxInt64)
+	limit := maxDeletes
+	if n := len(t.accepted); n > 0 {
+		limit = share(n)
+	}
+	return t.deleteThrough(t.consumed(), limit, math.MaxInt64)
 }
 
 // consumed is outputs.consumed with what this transaction writes.
@@ -182,16 +190,26 @@ func queuedAbove(cursor, head, last uint64) uint64 {
 	return 0
 }
 
+// forgetEvery is how many deliveries come before as many old ones are forgotten: to delete a few at every commit would
+// mean to write the oldest pages as often as the newest. So the memory holds a few more than its capacity; a small one
+// holds hardly any.
+func forgetEvery(capacity int) int { return min(256, capacity/16) }
+
 // forgetOld prunes a share of the deliveries that are older than the window or beyond the capacity.
-func (t *txn) forgetOld() error {
-	limit := 2*len(t.accepted) + 64
-	var due []forgotten
+func (t *txn) forgetOld(flush bool) error {
+	t.unpruned += len(t.accepted)
+	if t.unpruned < forgetEvery(t.q.opts.Capacity) && !flush {
+		return nil
+	}
+	limit := share(t.unpruned)
+	t.unpruned = 0
+	var due []entry
 	c := t.seen.Cursor()
 	for k, v := c.First(); k != nil && len(due) < limit; k, v = c.Next() {
 		over := t.counts.seen-len(due) > t.q.opts.Capacity
 		seen, err := viewSeen(v, k)
 		if err != nil { // damaged: no use to anyone
-			due = append(due, forgotten{seq: keySequence(k)})
+			due = append(due, entry{seq: keySequence(k)})
 			continue
 		}
 		old := t.now.Sub(seen.receivedAt) > t.q.opts.Window
@@ -203,13 +221,13 @@ func (t *txn) forgetOld() error {
 			t.evictions++
 		}
 		t.raiseHorizon(seen)
-		due = append(due, t.forgottenOf(seen, keySequence(k)))
+		due = append(due, t.entryOf(seen, keySequence(k)))
 	}
 	return t.deleteSeen(due)
 }
 
-func (t *txn) forgottenOf(seen seenView, seq uint64) forgotten {
-	return forgotten{
+func (t *txn) entryOf(seen seenView, seq uint64) entry {
+	return entry{
 		digestKey:   t.q.keys.digest(seen.endpoint, seen.digest),
 		deliveryKey: t.q.keys.delivery(seen.endpoint, seen.deliveryID),
 		seq:         seq,
@@ -234,7 +252,7 @@ func (t *txn) raiseHorizon(seen seenView) {
 	t.horizons[endpoint] = horizon
 }
 
-func (t *txn) deleteSeen(due []forgotten) error {
+func (t *txn) deleteSeen(due []entry) error {
 	for _, f := range due {
 		if err := t.delete(t.seen, t.key(f.seq)); err != nil {
 			return err

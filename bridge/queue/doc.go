@@ -4,9 +4,10 @@
 // # Commits
 //
 // One goroutine, the committer (commit.go), makes every change. While it commits one batch, the next gathers (intake.go),
-// so that one transaction and its two syncs serve every append that waited. In that transaction are the event, the
-// remembered delivery, cursors that are due and a bounded share of deletions. Appends answer after the commit; what
-// lives in memory changes after it too, so a commit that fails leaves no trace.
+// so that one transaction and its two syncs serve every append that waited; a batch whose senders have turned out to come
+// in step waits a moment for the rest of them (gather.go). In that transaction are the event, the remembered delivery,
+// cursors that are due and a bounded share of deletions. Appends answer after the commit; what lives in memory changes
+// after it too, so a commit that fails leaves no trace.
 //
 // # What is a duplicate
 //
@@ -14,7 +15,8 @@
 // signal_id (a retry may be stamped anew). A delivery ID that comes with another signal_id is no duplicate, since no
 // signature covers it; Receipt.Reused says so. Hence two notification rules of LinuxGuard that send byte-identical bodies to
 // one endpoint become one record. The memory in RAM (memory.go) is an index of 64-bit hashes; what it finds is compared in
-// full with the record on disk. It holds the newest Capacity deliveries. What had to go before its time sets the endpoint's
+// full with the record on disk. It holds the newest Capacity deliveries, or a few more
+// (forgetEvery), because the oldest are deleted many at a time. What had to go before its time sets the endpoint's
 // horizon, persistently: from then on a body whose signed timestamp is not newer can't be told from a replay and is
 // quarantined as ReasonEvicted.
 //
@@ -24,7 +26,7 @@
 // compaction) and queue.db with these buckets:
 //
 //	events      sequence  → E                  until every output's cursor is past it
-//	seen        sequence  → S                  for the window, at most Capacity
+//	seen        sequence  → S                  for the window, about Capacity
 //	quarantine  item ID   → Q                  until deleted or re-sent
 //	cursors     output    → C sequence
 //	fates       output    → { first sequence → F last, fate, time, level }   run-length, a run spans at most a minute

@@ -32,6 +32,8 @@ type embedded struct {
 	// The committer's own.
 	counts      counts
 	head        uint64 // the oldest live sequence, lastSeq+1 when there is none
+	unpruned    int    // appended since old deliveries were forgotten
+	pace        pace
 	memory      *memory
 	quarantined map[uint64]uint64    // hash of a held body to its item
 	horizons    map[string]time.Time // by endpoint: the newest timestamp that was evicted

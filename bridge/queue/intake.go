@@ -51,13 +51,15 @@ type batch struct {
 
 // intake gathers requests while the committer is busy.
 type intake struct {
-	mu     sync.Mutex
-	queue  []*batch
-	closed bool
+	mu       sync.Mutex
+	queue    []*batch
+	waiting  int // requests in queue
+	expected int // how many the committer would like to find there
+	closed   bool
 }
 
-// add puts r into the last batch, or into a new one when that is full.
-func (in *intake) add(r *request) (*batch, bool) {
+// add puts r into the last batch, or into a new one when that is full; nil: closed. wake says that the committer waits for it.
+func (in *intake) add(r *request) (b *batch, wake bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.closed {
@@ -68,10 +70,27 @@ func (in *intake) add(r *request) (*batch, bool) {
 		in.queue = append(in.queue, &batch{done: make(chan struct{})})
 		last++
 	}
-	b := in.queue[last]
+	b = in.queue[last]
 	b.requests = append(b.requests, r)
 	b.bytes += len(r.value)
-	return b, true
+	in.waiting++
+	return b, in.waiting == 1 || in.waiting == in.expected
+}
+
+// lacks reports whether there are requests, but fewer than expected and than fill a batch. From then on the committer is
+// woken when that many are there.
+func (in *intake) lacks(expected int) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.expected = expected
+	return len(in.queue) == 1 && in.waiting < expected
+}
+
+// pending is how many requests wait.
+func (in *intake) pending() int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.waiting
 }
 
 // take returns the oldest batch, or nil.
@@ -83,6 +102,7 @@ func (in *intake) take() *batch {
 	}
 	b := in.queue[0]
 	in.queue = in.queue[1:]
+	in.waiting -= len(b.requests)
 	return b
 }
 
@@ -120,11 +140,13 @@ func (q *embedded) do(ctx context.Context, job func(*txn) error) error {
 
 // submit hands r to the committer and waits for its outcome.
 func (q *embedded) submit(ctx context.Context, r *request) error {
-	b, ok := q.intake.add(r)
-	if !ok {
+	b, wake := q.intake.add(r)
+	if b == nil {
 		return errClosed
 	}
-	q.signal()
+	if wake {
+		q.signal()
+	}
 	select {
 	case <-b.done:
 		return r.err

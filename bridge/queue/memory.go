@@ -2,60 +2,102 @@ package queue
 
 import (
 	"hash/maphash"
-
-	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"sync"
 )
 
 // memory is the index of the remembered deliveries in RAM. It holds 64-bit hashes under a seed of its own and points
 // to the record on disk, which is compared in full before anything is called a duplicate. So an entry is small, and
 // neither a collision nor a made-up body can make the queue take one event for another.
 //
-// Only the committer uses it. Look-ups are Peeks: a replay must not keep itself alive.
+// It has no order of its own: the records on disk are in the order of their sequences, no look-up changes that, and
+// whoever deletes the oldest of them makes the memory forget it. Without an order there are no pointers either, which
+// the garbage collector would follow, every one of them in every cycle. Only the committer uses it.
 type memory struct {
-	byDigest   *simplelru.LRU[uint64, remembered]
+	byDigest   map[uint64]uint64 // hash of endpoint and body to the newest sequence with it
 	byDelivery map[uint64]uint64 // hash of endpoint and delivery ID to the newest sequence with it
 }
 
-// remembered is one entry; it serves both look-ups.
-type remembered struct {
-	seq      uint64
-	delivery uint64 // its key in byDelivery; 0: it has no delivery ID
+// entry is what the memory knows of one delivery.
+type entry struct {
+	digestKey   uint64
+	deliveryKey uint64 // 0: it has no delivery ID
+	seq         uint64
 }
 
-// newMemory makes a memory that holds at most capacity entries and begins with about expected.
-func newMemory(capacity, expected int) *memory {
-	m := &memory{byDelivery: make(map[uint64]uint64, expected)}
-	// A positive size is the only thing that NewLRU asks for.
-	m.byDigest, _ = simplelru.NewLRU(max(1, capacity), m.forgetDelivery)
-	return m
+// newMemory makes a memory with room for as many entries as are expected; it grows when there are more.
+func newMemory(expected int) *memory {
+	return &memory{byDigest: make(map[uint64]uint64, expected), byDelivery: make(map[uint64]uint64, expected)}
 }
 
-func (m *memory) add(digestKey, deliveryKey, seq uint64) {
-	if deliveryKey != 0 {
-		m.byDelivery[deliveryKey] = seq
-	}
-	m.byDigest.Add(digestKey, remembered{seq: seq, delivery: deliveryKey})
+func (m *memory) add(e entry) {
+	m.addDigest(e)
+	m.addDelivery(e)
 }
 
-// forget removes seq's entry unless a younger one has taken its place.
-func (m *memory) forget(digestKey, deliveryKey, seq uint64) {
-	if r, ok := m.byDigest.Peek(digestKey); ok && r.seq == seq {
-		m.byDigest.Remove(digestKey)
-		return
-	}
-	m.forgetDelivery(digestKey, remembered{seq: seq, delivery: deliveryKey})
-}
+func (m *memory) addDigest(e entry) { m.byDigest[e.digestKey] = e.seq }
 
-func (m *memory) forgetDelivery(_ uint64, r remembered) {
-	if r.delivery != 0 && m.byDelivery[r.delivery] == r.seq {
-		delete(m.byDelivery, r.delivery)
+func (m *memory) addDelivery(e entry) {
+	if e.deliveryKey != 0 {
+		m.byDelivery[e.deliveryKey] = e.seq
 	}
 }
 
-// withDigest returns the sequence of the remembered body; 0: none.
-func (m *memory) withDigest(key uint64) uint64 {
-	r, _ := m.byDigest.Peek(key)
-	return r.seq
+// forget removes e unless a younger one has taken its place.
+func (m *memory) forget(e entry) {
+	if m.byDigest[e.digestKey] == e.seq {
+		delete(m.byDigest, e.digestKey)
+	}
+	if m.byDelivery[e.deliveryKey] == e.seq {
+		delete(m.byDelivery, e.deliveryKey)
+	}
+}
+
+// loader fills a memory that nobody uses yet, both maps side by side: to reach a million random places in RAM takes
+// longer than to read the records.
+type loader struct {
+	chunk  []entry
+	chunks [2]chan []entry
+	filled sync.WaitGroup
+}
+
+const loaderChunk = 1024
+
+func newLoader(m *memory) *loader {
+	l := &loader{}
+	for i, add := range []func(entry){m.addDigest, m.addDelivery} {
+		chunks := make(chan []entry, 4)
+		l.chunks[i] = chunks
+		l.filled.Go(func() {
+			for chunk := range chunks {
+				for _, e := range chunk {
+					add(e)
+				}
+			}
+		})
+	}
+	return l
+}
+
+func (l *loader) add(e entry) {
+	if l.chunk = append(l.chunk, e); len(l.chunk) == loaderChunk {
+		l.flush()
+	}
+}
+
+func (l *loader) flush() {
+	for _, c := range l.chunks {
+		c <- l.chunk
+	}
+	l.chunk = make([]entry, 0, loaderChunk)
+}
+
+// finish returns when all of them are in the memory.
+func (l *loader) finish() {
+	l.flush()
+	for _, c := range l.chunks {
+		close(c)
+	}
+	l.filled.Wait()
 }
 
 // hasher makes the keys of a memory. The seed is drawn at start, so that nobody can prepare a collision.

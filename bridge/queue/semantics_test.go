@@ -388,13 +388,49 @@ func TestLoweredCapacity(t *testing.T) {
 	}
 }
 
+// TestForgetsInSteps: a full memory holds no fewer than its capacity and few more, also across a restart; what it has
+// forgotten is judged by the horizon.
+func TestForgetsInSteps(t *testing.T) {
+	t.Parallel()
+	const capacity = 320
+	opts := Options{Directory: t.TempDir(), Capacity: capacity, Outputs: []OutputSpec{{Name: "a"}}}
+	q := openTest(t, opts)
+	base := time.Now()
+	event := func(i int) *Event {
+		at := base.Add(time.Duration(i) * time.Second).UTC().Format(time.RFC3339)
+		return eventWithBody(t, fmt.Sprint("d", i), fmt.Appendf(nil, `{"timestamp":%q,"data":{"signal_id":"s%d"}}`, at, i))
+	}
+	for i := range 1000 {
+		mustAppend(t, q, event(i), Accepted)
+		if n := q.Status().Remembered; i >= capacity && (n < capacity || n > capacity+2*forgetEvery(capacity)) {
+			t.Fatalf("after %d events %d are remembered", i+1, n)
+		}
+	}
+	for range 2 {
+		remembered := q.Status().Remembered
+		for i := range 1000 {
+			want := Duplicate
+			if i < 1000-remembered {
+				want = Quarantined
+			}
+			if r, err := q.Append(t.Context(), event(i), ""); err != nil || r.Outcome != want {
+				t.Fatalf("event %d with %d remembered: %+v, %v", i, remembered, r, err)
+			}
+		}
+		if err := q.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		q = openTest(t, opts)
+	}
+}
+
 // TestAClockThatWasAheadLetsNoReplayThrough: what the memory forgot while the clock was wrong can't be judged when it is
 // right again, and isn't forwarded.
 func TestAClockThatWasAheadLetsNoReplayThrough(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-	q := openTest(t, Options{Outputs: []OutputSpec{{Name: "a"}}, Now: now, Window: 72 * time.Hour})
+	q := openTest(t, Options{Outputs: []OutputSpec{{Name: "a"}}, Now: now, Window: 72 * time.Hour, Capacity: 8})
 	first := newEvent(t, "d1", "s1")
 	mustAppend(t, q, first, Accepted)
 

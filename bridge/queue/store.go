@@ -233,10 +233,12 @@ func (q *embedded) loadMeta(meta *bbolt.Bucket) (bridgeID string, err error) {
 
 // loadMemory rebuilds the memory from the remembered deliveries. A damaged one is passed over: it will be pruned in time.
 func (q *embedded) loadMemory(seen *bbolt.Bucket) {
-	q.memory = newMemory(q.opts.Capacity+maxBatchRequests, min(q.counts.seen, q.opts.Capacity))
+	q.memory = newMemory(min(q.counts.seen, q.opts.Capacity))
+	load := newLoader(q.memory)
+	defer load.finish()
 	var oldest time.Time
 	c := seen.Cursor()
-	tooMany := q.counts.seen - q.opts.Capacity
+	tooMany := q.counts.seen - q.opts.Capacity - forgetEvery(q.opts.Capacity)
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		r, err := viewSeen(v, k)
 		if err != nil {
@@ -250,7 +252,7 @@ func (q *embedded) loadMemory(seen *bbolt.Bucket) {
 		if oldest.IsZero() {
 			oldest = r.receivedAt
 		}
-		q.memory.add(q.keys.digest(r.endpoint, r.digest), q.keys.delivery(r.endpoint, r.deliveryID), keySequence(k))
+		load.add(entry{q.keys.digest(r.endpoint, r.digest), q.keys.delivery(r.endpoint, r.deliveryID), keySequence(k)})
 	}
 	q.statusMu.Lock()
 	defer q.statusMu.Unlock()

@@ -22,11 +22,13 @@ type txn struct {
 	counts  counts
 	head    uint64 // the oldest live sequence, lastSeq+1 when there is none
 
+	unpruned int // appended since old deliveries were forgotten
+
 	accepted    []*request
 	bodies      map[uint64]uint64 // digestKey to the sequence, of accepted
 	deliveries  map[uint64]uint64 // deliveryKey to the sequence, of accepted
 	held        map[uint64]uint64 // digestKey to the quarantine item
-	forgotten   []forgotten
+	forgotten   []entry
 	evictions   uint64
 	oldestSeen  time.Time
 	horizons    map[string]time.Time
@@ -35,9 +37,6 @@ type txn struct {
 	full        bool
 	afterCommit []func()
 }
-
-// forgotten is a delivery that leaves the memory.
-type forgotten struct{ digestKey, deliveryKey, seq uint64 }
 
 // scratch is memory that one transaction after the other uses.
 type scratch struct {
@@ -56,7 +55,7 @@ func (s *scratch) reserve(n int) []byte {
 func (q *embedded) newTxn(tx *bbolt.Tx) *txn {
 	q.scratch.slab = q.scratch.slab[:0]
 	t := &txn{
-		q: q, tx: tx, now: q.opts.Now(), counts: q.counts, head: q.head, newcomer: math.MaxUint64,
+		q: q, tx: tx, now: q.opts.Now(), counts: q.counts, head: q.head, unpruned: q.unpruned, newcomer: math.MaxUint64,
 		bodies: make(map[uint64]uint64), deliveries: make(map[uint64]uint64),
 		events: tx.Bucket([]byte(bucketEvents)), seen: tx.Bucket([]byte(bucketSeen)),
 		quarantine: tx.Bucket([]byte(bucketQuarantine)), cursors: tx.Bucket([]byte(bucketCursors)),
@@ -123,7 +122,7 @@ func (t *txn) known(r *request) (Receipt, bool) {
 func (t *txn) knownBody(r *request) uint64 {
 	seq, ok := t.bodies[r.digestKey]
 	if !ok {
-		seq = t.q.memory.withDigest(r.digestKey)
+		seq = t.q.memory.byDigest[r.digestKey]
 	}
 	if seen := t.remembered(seq, r); seen != nil && t.inWindow(seen) && seen.digest == r.digest {
 		return seq
