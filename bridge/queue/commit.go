@@ -8,7 +8,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// run is the committer: the only goroutine that writes. It ends after the last request when stop is closed.
+// run is the committer: the only goroutine that writes. It ends after the last request when stop is closed. It commits one
+// batch a round, so that the ticks get their turn under any load.
 func (q *embedded) run() {
 	defer close(q.stopped)
 	tick := time.NewTicker(q.opts.CursorInterval)
@@ -23,7 +24,10 @@ func (q *embedded) run() {
 			q.finish()
 			return
 		}
-		q.drain()
+		q.gather()
+		if q.commitNext(); q.intake.pending() > 0 {
+			q.signal()
+		}
 		q.mend()
 		q.maintain(due)
 		if due {
@@ -34,23 +38,20 @@ func (q *embedded) run() {
 	}
 }
 
-// drain commits batch after batch until none waits, and returns how many there were.
-func (q *embedded) drain() (batches int) {
-	for {
-		q.gather()
-		b := q.intake.take()
-		if b == nil {
-			return batches
-		}
+// commitNext commits the batch that has waited longest and reports whether there was one.
+func (q *embedded) commitNext() bool {
+	b := q.intake.take()
+	if b != nil {
 		q.commit(b)
-		batches++
 	}
+	return b != nil
 }
 
 // finish commits what is there and the cursors, and refuses what comes later.
 func (q *embedded) finish() {
 	q.intake.close()
-	q.drain()
+	for q.commitNext() {
+	}
 	q.maintain(true)
 	for range 3 { // a failure now has no later; what is left is repeated after the next start
 		if !q.outputs.dirty() {
@@ -225,17 +226,14 @@ func (t *txn) publish() {
 	q.publishStatus(t)
 }
 
-// maintain commits what is due without an append: cursors, and at every tick what is left to delete, unless appends come,
-// whose transactions delete it too.
+// maintain commits what is due without an append: cursors, and at every tick what is left to delete, until there is an
+// append, whose transaction deletes a share too.
 func (q *embedded) maintain(tick bool) {
 	flush := (tick || q.outputs.urgent()) && q.outputs.dirty()
 	for flush || (tick && q.counts.events > 0 && q.head <= q.outputs.consumed()) {
-		if err := q.transact(nil, flush); err != nil {
+		if err := q.transact(nil, flush); err != nil || q.intake.pending() > 0 {
 			return
 		}
 		flush = false
-		if q.drain() > 0 {
-			return
-		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 const maxDeletes = 1024
 
 // share is how much tidying a transaction does that makes n events durable: more than the events bring, so that it keeps
-// up, and never so much that an append waits long for it.
+// up, and not so much that they wait long for it.
 func share(n int) int { return 2*n + 64 }
 
 // flushCursors writes every cursor that has moved, with what became of the sequences that it moved over.
@@ -38,11 +38,11 @@ func (t *txn) putCursor(name string, seq uint64) error {
 
 // deleteConsumed deletes a share of the events that every output is past.
 func (t *txn) deleteConsumed() error {
-	limit := maxDeletes
-	if n := len(t.accepted); n > 0 {
-		limit = share(n)
+	through, limit := t.consumed(), uint64(maxDeletes)
+	if n := len(t.accepted); n > 0 && through >= t.head {
+		limit = max(uint64(share(n)), min(limit, (through-t.head)/128)) //nolint:gosec // n is small; a large backlog goes faster
 	}
-	return t.deleteThrough(t.consumed(), limit, math.MaxInt64)
+	return t.deleteThrough(through, int(limit), math.MaxInt64)
 }
 
 // consumed is outputs.consumed with what this transaction writes.

@@ -470,3 +470,33 @@ func TestResendToNobodyIsRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestTicksUnderLoad: although another append waits whenever a transaction begins, cursors are committed, events deleted
+// and the watchdog told.
+func TestTicksUnderLoad(t *testing.T) {
+	t.Parallel()
+	var q *embedded
+	var loaded atomic.Bool
+	var n atomic.Int64
+	opts := Options{Directory: t.TempDir(), Outputs: []OutputSpec{{Name: "a"}}, MaxBytes: 1 << 30, CursorInterval: 10 * time.Millisecond}
+	opts.hooks.at = func(step string) {
+		if step == "append" && loaded.Load() {
+			i := n.Add(1)
+			q.intake.add(q.requestFor(newEvent(t, fmt.Sprint("d", i), fmt.Sprint("s", i)), ""))
+		}
+	}
+	q = openTest(t, opts)
+	defer loaded.Store(false)
+	loaded.Store(true)
+	mustAppend(t, q, newEvent(t, "first", "first"), Accepted)
+	for range 3 {
+		q.Advance("a", Progress{Through: q.tail.last()})
+		before := q.Status().FirstSeq
+		poll(t, func() bool { return q.Status().FirstSeq > before })
+		inTime, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		if err := q.Ping(inTime); err != nil {
+			t.Error(err)
+		}
+		cancel()
+	}
+}
