@@ -25,12 +25,16 @@ func (q *embedded) run() {
 			return
 		}
 		q.gather()
-		if q.commitNext(); q.intake.pending() > 0 {
+		flush := (due || q.outputs.urgent()) && q.outputs.dirty()
+		if !q.commitNext(flush) && flush {
+			_ = q.transact(nil, true) // a failure is in the status, and the cursors stay due
+		}
+		if q.intake.pending() > 0 {
 			q.signal()
 		}
 		q.mend()
-		q.maintain(due)
 		if due {
+			q.tidy()
 			q.compact()
 			q.news.say(q.opts.Log, q.opts.Now(), q.opts.Capacity)
 		}
@@ -38,11 +42,12 @@ func (q *embedded) run() {
 	}
 }
 
-// commitNext commits the batch that has waited longest and reports whether there was one.
-func (q *embedded) commitNext() bool {
+// commitNext commits the batch that has waited longest, with the cursors where flush asks for them, and reports whether
+// there was one.
+func (q *embedded) commitNext(flush bool) bool {
 	b := q.intake.take()
 	if b != nil {
-		q.commit(b)
+		q.commit(b, flush)
 	}
 	return b != nil
 }
@@ -50,19 +55,19 @@ func (q *embedded) commitNext() bool {
 // finish commits what is there and the cursors, and refuses what comes later.
 func (q *embedded) finish() {
 	q.intake.close()
-	for q.commitNext() {
+	for q.commitNext(false) {
 	}
-	q.maintain(true)
-	for range 3 { // a failure now has no later; what is left is repeated after the next start
+	for range 4 { // a failure now has no later; what is left is repeated after the next start
 		if !q.outputs.dirty() {
 			break
 		}
-		q.maintain(true)
+		_ = q.transact(nil, true)
 	}
+	q.tidy()
 }
 
 // commit makes one batch durable and tells its waiters.
-func (q *embedded) commit(b *batch) {
+func (q *embedded) commit(b *batch, flush bool) {
 	defer close(b.done)
 	taken := b.requests[:0]
 	for _, r := range b.requests {
@@ -70,17 +75,19 @@ func (q *embedded) commit(b *batch) {
 			taken = append(taken, r)
 		}
 	}
-	if len(taken) == 0 {
+	if len(taken) == 0 && !flush {
 		return
 	}
 	q.opts.hooks.reach("append")
-	began := time.Now()
-	if err := q.transact(taken, false); err != nil {
+	began, commits := time.Now(), q.commits.Load()
+	if err := q.transact(taken, flush); err != nil {
 		for _, r := range taken {
 			r.receipt, r.err = Receipt{}, err
 		}
 	}
-	q.pace.committed(len(taken), q.intake.pending(), time.Since(began))
+	if q.commits.Load() > commits { // one that wrote nothing says nothing about the disk
+		q.pace.committed(len(taken), q.intake.pending(), began, time.Now())
+	}
 }
 
 // transact runs the requests, the cursors that are due and a share of the deletions in one transaction. An error means
@@ -201,14 +208,14 @@ func (t *txn) publish() {
 	q := t.q
 	q.retry.succeeded()
 	q.counts, q.head, q.unpruned = t.counts, t.head, t.unpruned
-	for _, e := range t.forgotten {
-		q.memory.forget(e)
-	}
 	events := make([]*Event, len(t.accepted))
 	for i, r := range t.accepted {
 		r.event.Seq = r.receipt.Seq
 		events[i] = r.event
 		q.memory.add(entry{r.digestKey, r.deliveryKey, r.receipt.Seq})
+	}
+	for _, e := range t.forgotten { // some of them may be of this very transaction
+		q.memory.forget(e)
 	}
 	for key, id := range t.held {
 		q.quarantined[key] = id
@@ -226,14 +233,13 @@ func (t *txn) publish() {
 	q.publishStatus(t)
 }
 
-// maintain commits what is due without an append: cursors, and at every tick what is left to delete, until there is an
-// append, whose transaction deletes a share too.
-func (q *embedded) maintain(tick bool) {
-	flush := (tick || q.outputs.urgent()) && q.outputs.dirty()
-	for flush || (tick && q.counts.events > 0 && q.head <= q.outputs.consumed()) {
-		if err := q.transact(nil, flush); err != nil || q.intake.pending() > 0 {
+// tidy deletes what every output is past, until there is an append, whose transaction deletes a share too, and for no
+// longer than until the next tick.
+func (q *embedded) tidy() {
+	began := time.Now()
+	for q.counts.events > 0 && q.head <= q.outputs.consumed() && time.Since(began) < q.opts.CursorInterval {
+		if err := q.transact(nil, false); err != nil || q.intake.pending() > 0 {
 			return
 		}
-		flush = false
 	}
 }

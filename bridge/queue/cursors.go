@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// maxDeletes bounds the deletions of a transaction that does nothing else.
+// maxDeletes is how many deletions a transaction makes that does nothing else.
 const maxDeletes = 1024
 
 // share is how much tidying a transaction does that makes n events durable: more than the events bring, so that it keeps
@@ -198,7 +198,8 @@ func forgetEvery(capacity int) int { return min(256, capacity/16) }
 // forgetOld prunes a share of the deliveries that are older than the window or beyond the capacity.
 func (t *txn) forgetOld(flush bool) error {
 	t.unpruned += len(t.accepted)
-	if t.unpruned < forgetEvery(t.q.opts.Capacity) && !flush {
+	step := forgetEvery(t.q.opts.Capacity)
+	if t.unpruned < step && t.counts.seen <= t.q.opts.Capacity+step && !flush {
 		return nil
 	}
 	limit := share(t.unpruned)

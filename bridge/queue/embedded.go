@@ -32,7 +32,7 @@ type embedded struct {
 	// The committer's own.
 	counts      counts
 	head        uint64 // the oldest live sequence, lastSeq+1 when there is none
-	unpruned    int    // appended since old deliveries were forgotten
+	unpruned    int    // appended since it was last looked for deliveries to forget
 	pace        pace
 	memory      *memory
 	quarantined map[uint64]uint64    // hash of a held body to its item

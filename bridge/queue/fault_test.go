@@ -68,7 +68,7 @@ func childSyncErrors() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	for p := range childProducers {
-		wg.Go(func() { appendStubbornly(ctx, q, fmt.Sprint(p), 60, &unavailable) })
+		wg.Go(func() { appendStubbornly(ctx, q, fmt.Sprint(p), 120, &unavailable) })
 	}
 	wg.Wait()
 	if s := q.Status(); !s.Healthy || unavailable.Load() == 0 || faults.done() < 5 {

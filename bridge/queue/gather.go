@@ -8,9 +8,11 @@ import "time"
 // transaction is on its way to the disk the other group's requests gather, and neither ever joins the other. Each then
 // pays for a transaction that could have served both. So a batch waits until as many requests are there as were under way
 // when the last transaction ended, but no longer than that one took. Where that many don't come (senders that don't wait),
-// more and more transactions go without before it is tried again. A lone sender never waits.
+// more and more transactions go without before it is tried again. A lone sender doesn't wait, nor does one that comes
+// after a silence.
 type pace struct {
 	expected int           // requests that were under way when the last transaction ended
+	ended    time.Time     // when that was
 	limit    time.Duration // for the wait
 	pause    int           // how many transactions went without after the last wait in vain
 	skip     int           // how many of them are left
@@ -22,14 +24,14 @@ const (
 )
 
 // committed takes note of a transaction that served n requests, while waiting others came.
-func (p *pace) committed(n, waiting int, took time.Duration) {
-	p.expected = n + waiting
-	p.limit = min(took, maxWait)
+func (p *pace) committed(n, waiting int, began, ended time.Time) {
+	p.expected, p.ended = n+waiting, ended
+	p.limit = min(ended.Sub(began), maxWait)
 }
 
 // waits reports whether the next batch should wait.
-func (p *pace) waits() bool {
-	if p.expected < 2 {
+func (p *pace) waits(now time.Time) bool {
+	if p.expected < 2 || now.Sub(p.ended) > maxWait {
 		return false
 	}
 	if p.skip > 0 {
@@ -51,7 +53,7 @@ func (p *pace) waited(complete bool) {
 
 // gather lets requests join those that wait for the next transaction.
 func (q *embedded) gather() {
-	if !q.intake.lacks(q.pace.expected) || !q.pace.waits() {
+	if !q.intake.lacks(q.pace.expected) || !q.pace.waits(time.Now()) {
 		return
 	}
 	limit := time.NewTimer(q.pace.limit)

@@ -6,23 +6,35 @@ import (
 )
 
 // gatherer is as much of a queue as gather uses, with n requests that wait and as many expected as were under way.
-func gatherer(n, expected int, limit time.Duration) *embedded {
+func gatherer(n, expected int) *embedded {
 	q := &embedded{wake: make(chan struct{}, 1), stop: make(chan struct{})}
-	q.pace.committed(expected, 0, limit)
+	q.pace = pace{expected: expected, ended: time.Now().Add(time.Hour), limit: time.Hour}
 	for range n {
 		q.intake.add(&request{})
 	}
 	return q
 }
 
-func TestGatherWaitsForThoseUnderWay(t *testing.T) {
-	t.Parallel()
-	q := gatherer(1, 3, time.Hour)
-	gathered := make(chan int)
+// startGather runs gather and returns when it waits; the channel gets how many requests it has gathered.
+func startGather(t *testing.T, q *embedded) <-chan int {
+	t.Helper()
+	gathered := make(chan int, 1)
 	go func() {
 		q.gather()
 		gathered <- q.intake.pending()
 	}()
+	poll(t, func() bool {
+		q.intake.mu.Lock()
+		defer q.intake.mu.Unlock()
+		return q.intake.expected > 0
+	})
+	return gathered
+}
+
+func TestGatherWaitsForThoseUnderWay(t *testing.T) {
+	t.Parallel()
+	q := gatherer(1, 3)
+	gathered := startGather(t, q)
 	for range 2 {
 		if _, wake := q.intake.add(&request{}); wake {
 			q.signal()
@@ -31,18 +43,49 @@ func TestGatherWaitsForThoseUnderWay(t *testing.T) {
 	if n := <-gathered; n != 3 {
 		t.Errorf("a transaction began with %d of 3 requests", n)
 	}
-	if q.pace.limit != maxWait {
-		t.Errorf("after a transaction of an hour the next batch waits %v", q.pace.limit)
+}
+
+// TestGatherTakesAFullBatch: what is beyond a batch can't join it.
+func TestGatherTakesAFullBatch(t *testing.T) {
+	t.Parallel()
+	q := gatherer(1, 5)
+	gathered := startGather(t, q)
+	for range 2 {
+		if _, wake := q.intake.add(&request{value: make([]byte, maxBatchBytes)}); wake {
+			q.signal()
+		}
+	}
+	<-gathered
+}
+
+func TestGatherEndsWithTheQueue(t *testing.T) {
+	t.Parallel()
+	q := gatherer(1, 3)
+	gathered := startGather(t, q)
+	close(q.stop)
+	<-gathered
+}
+
+func TestPaceIsBounded(t *testing.T) {
+	t.Parallel()
+	var p pace
+	now := time.Now()
+	p.committed(2, 1, now.Add(-time.Hour), now)
+	if p.expected != 3 || p.limit != maxWait || !p.waits(now) {
+		t.Errorf("after a transaction of an hour: %+v", p)
+	}
+	if p.waits(now.Add(time.Minute)) {
+		t.Error("a request waits after a minute of silence")
 	}
 }
 
 func TestGatherWaitsForNobody(t *testing.T) {
 	t.Parallel()
 	for name, q := range map[string]*embedded{
-		"a lone sender": gatherer(1, 1, time.Hour),
-		"all are there": gatherer(3, 3, time.Hour),
-		"a full batch":  gatherer(maxBatchRequests+1, 2*maxBatchRequests, time.Hour),
-		"no request":    gatherer(0, 3, time.Hour),
+		"a lone sender": gatherer(1, 1),
+		"all are there": gatherer(3, 3),
+		"a full batch":  gatherer(maxBatchRequests+1, 2*maxBatchRequests),
+		"no request":    gatherer(0, 3),
 	} {
 		waited := q.pace
 		q.gather()
@@ -55,7 +98,8 @@ func TestGatherWaitsForNobody(t *testing.T) {
 // TestGatherGivesUp: where those that were expected don't come, ever more transactions go without a wait.
 func TestGatherGivesUp(t *testing.T) {
 	t.Parallel()
-	q := gatherer(1, 3, time.Nanosecond)
+	q := gatherer(1, 3)
+	q.pace.limit = time.Nanosecond
 	var pauses []int
 	for range 8 {
 		q.gather() // in vain

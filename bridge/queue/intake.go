@@ -65,16 +65,17 @@ func (in *intake) add(r *request) (b *batch, wake bool) {
 	if in.closed {
 		return nil, false
 	}
-	last := len(in.queue) - 1
+	last, another := len(in.queue)-1, false
 	if last < 0 || len(in.queue[last].requests) >= maxBatchRequests || in.queue[last].bytes+len(r.value) > maxBatchBytes {
 		in.queue = append(in.queue, &batch{done: make(chan struct{})})
 		last++
+		another = true
 	}
 	b = in.queue[last]
 	b.requests = append(b.requests, r)
 	b.bytes += len(r.value)
 	in.waiting++
-	return b, in.waiting == 1 || in.waiting == in.expected
+	return b, another || in.waiting == in.expected
 }
 
 // lacks reports whether there are requests, but fewer than expected and than fill a batch. From then on the committer is

@@ -22,7 +22,7 @@ type txn struct {
 	counts  counts
 	head    uint64 // the oldest live sequence, lastSeq+1 when there is none
 
-	unpruned int // appended since old deliveries were forgotten
+	unpruned int // appended since it was last looked for deliveries to forget
 
 	accepted    []*request
 	bodies      map[uint64]uint64 // digestKey to the sequence, of accepted
@@ -237,6 +237,9 @@ func (t *txn) remember(r *request, key []byte) error {
 	t.q.scratch.slab = t.q.scratch.slab[:len(t.q.scratch.slab)+len(value)]
 	if err := t.put(t.seen, key, value); err != nil {
 		return err
+	}
+	if t.counts.seen == 0 {
+		t.oldestSeen = seen.receivedAt
 	}
 	t.counts.seen++
 	return nil

@@ -34,7 +34,7 @@ func newRunCommand(g *globals) *cobra.Command {
 // gcHeadroom is memory that nobody touches: it takes addresses and no RAM. The garbage collector counts it as live and so
 // lets that much more garbage gather between two cycles. With a heap of a few MiB they would otherwise follow each
 // other so fast that one webhook in a hundred waits for one.
-const gcHeadroom = 8 << 20
+const gcHeadroom = 6 << 20
 
 // stopTimeout bounds an orderly stop as a whole; it is below TimeoutStopSec= of the unit.
 const stopTimeout = 60 * time.Second
