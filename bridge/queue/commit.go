@@ -80,10 +80,12 @@ func (q *embedded) commit(b *batch, flush bool) {
 	}
 	q.opts.hooks.reach("append")
 	began, commits := time.Now(), q.commits.Load()
-	if err := q.transact(taken, flush); err != nil {
-		for _, r := range taken {
+	err := q.transact(taken, flush)
+	for _, r := range taken {
+		if err != nil {
 			r.receipt, r.err = Receipt{}, err
 		}
+		q.buffers.giveBack(r)
 	}
 	if q.commits.Load() > commits { // one that wrote nothing says nothing about the disk
 		q.pace.committed(len(taken), q.intake.pending(), began, time.Now())

@@ -24,6 +24,7 @@ type embedded struct {
 	db   *bbolt.DB    // nil while it is being reopened
 
 	intake  intake
+	buffers buffers
 	wake    chan struct{}
 	stop    chan struct{} // closed to make the committer finish
 	stopped chan struct{} // closed by the committer at its end

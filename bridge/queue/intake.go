@@ -23,10 +23,11 @@ type request struct {
 	digest      [sha256.Size]byte
 	digestKey   uint64
 	deliveryKey uint64
-	value       []byte // the event as it is stored, without the CRC over its key
-	own         uint32 // CRC of value
-	resent      bool   // by an operator: it is remembered from now on, whenever it was received
-	previous    uint64 // the newest event with the same delivery ID and another signal; 0: none
+	value       []byte  // the event as it is stored, without the CRC over its key
+	own         uint32  // CRC of value
+	buffer      *[]byte // the memory of value
+	resent      bool    // by an operator: it is remembered from now on, whenever it was received
+	previous    uint64  // the newest event with the same delivery ID and another signal; 0: none
 	job         func(*txn) error
 
 	state   atomic.Int32
@@ -41,6 +42,28 @@ const (
 	requestTaken
 	requestAbandoned
 )
+
+// buffers keeps the memory of values that have been committed for those that come.
+type buffers struct{ pool sync.Pool }
+
+// maxPooled is the largest that is kept. Most webhooks are far smaller.
+const maxPooled = 16 << 10
+
+func (b *buffers) take() *[]byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return p
+	}
+	return new([]byte)
+}
+
+// giveBack is called when nobody reads r's value any more.
+func (b *buffers) giveBack(r *request) {
+	if r.buffer != nil && cap(r.value) <= maxPooled {
+		*r.buffer = r.value
+		b.pool.Put(r.buffer)
+	}
+	r.value, r.buffer = nil, nil
+}
 
 // batch is what one transaction will hold. done is closed when every request's outcome is set.
 type batch struct {

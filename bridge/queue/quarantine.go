@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"hash/crc32"
+	"slices"
 
 	"go.etcd.io/bbolt"
 )
@@ -159,7 +160,8 @@ func (q *embedded) requestFor(e *Event, hold string) *request {
 	r := &request{event: e, hold: hold, digest: sha256.Sum256(e.Body)}
 	r.digestKey = q.keys.digest([]byte(e.Endpoint), r.digest[:])
 	r.deliveryKey = q.keys.delivery([]byte(e.Endpoint), []byte(e.DeliveryID))
-	r.value = appendEvent(newValue(make([]byte, 0, eventSizeHint(e)), kindEvent), e)
+	r.buffer = q.buffers.take()
+	r.value = appendEvent(newValue(slices.Grow((*r.buffer)[:0], eventSizeHint(e)), kindEvent), e)
 	r.own = crc32.Checksum(r.value[4:], castagnoli)
 	return r
 }
