@@ -30,7 +30,11 @@ func (t *txn) flushCursors() error {
 	return nil
 }
 
+// putCursor writes the cursor of an output, unless this transaction has removed that: it would be back after a restart.
 func (t *txn) putCursor(name string, seq uint64) error {
+	if slices.Contains(t.removed, name) {
+		return nil
+	}
 	t.written = true
 	key := []byte(name)
 	return t.put(t.cursors, key, encodeCursor(seq, key))
@@ -128,6 +132,7 @@ func (t *txn) setOutputs(specs []OutputSpec, left map[string]uint64) error {
 			continue
 		}
 		left[name] = t.queuedAbove(gone.cursor)
+		t.removed = append(t.removed, name)
 		t.written = true
 		if err := t.delete(t.cursors, []byte(name)); err != nil {
 			return err

@@ -48,7 +48,7 @@ func (t *txn) missing(size int64) int64 { return t.counts.bytes + size - t.q.lim
 // than the other outputs are.
 func (t *txn) dropOldest(bytes int64) error {
 	first := t.head
-	through := min(t.q.outputs.droppable(), t.counts.lastSeq)
+	through := min(t.q.outputs.droppable(), t.newcomer, t.counts.lastSeq)
 	if err := t.deleteThrough(through, math.MaxInt, bytes); err != nil || t.head == first {
 		return err
 	}

@@ -357,6 +357,37 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// TestRemovedOutputStaysRemoved: the transaction that removes an output may also be one that commits cursors or drops events
+// for want of room, and must not write the removed one's cursor again.
+func TestRemovedOutputStaysRemoved(t *testing.T) {
+	t.Parallel()
+	keep, gone := OutputSpec{Name: "keep"}, OutputSpec{Name: "gone", DropOldest: true}
+	opts := Options{Directory: t.TempDir(), Outputs: []OutputSpec{keep, gone}}
+	q := openTest(t, opts)
+	for i := range 3 {
+		mustAppend(t, q, newEvent(t, fmt.Sprint("d", i), fmt.Sprint("s", i)), Accepted)
+	}
+	q.Advance("keep", Progress{Through: 2})
+	err := q.do(t.Context(), func(txn *txn) error {
+		q.Advance("gone", Progress{Through: 1})
+		return errors.Join(txn.setOutputs([]OutputSpec{keep}, map[string]uint64{}), txn.flushCursors(), txn.dropOldest(1))
+	})
+	if err == nil {
+		err = q.Close(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Outputs = nil
+	q = openTest(t, opts)
+	if at, err := q.Cursor("gone"); err == nil {
+		t.Errorf("the removed output is back, with its cursor at %d", at)
+	}
+	if at, err := q.Cursor("keep"); err != nil || at != 2 {
+		t.Errorf("the other output's cursor is %d, %v", at, err)
+	}
+}
+
 // TestForgetsWhatItHasJustLearnt: a transaction larger than the memory leaves nothing behind that nobody would remove.
 func TestForgetsWhatItHasJustLearnt(t *testing.T) {
 	t.Parallel()

@@ -33,7 +33,8 @@ type txn struct {
 	oldestSeen  time.Time
 	horizons    map[string]time.Time
 	flushed     []flushed
-	newcomer    uint64 // the lowest cursor of the outputs that are being added
+	newcomer    uint64   // the lowest cursor of the outputs that are being added
+	removed     []string // the outputs that are being removed
 	full        bool
 	afterCommit []func()
 }
