@@ -61,7 +61,7 @@ fuzz: ## every fuzz target for FUZZTIME each (15s)
 .PHONY: bench
 bench: build ## the built binary against its floors (report in .cache/bench), then every Go benchmark; on a quiet machine
 	$(GO) run ./contrib/bench $(BENCHFLAGS)
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+	LINUXGUARD_BENCH_DIR=$(abspath .cache) $(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: package
 package: ## .deb and .rpm for amd64 and arm64 into dist, the same byte for byte from the same sources

@@ -27,8 +27,7 @@ func median(rounds []measure) measure {
 		for i, m := range rounds {
 			v[i] = get(m)
 		}
-		slices.Sort(v)
-		return v[len(v)/2]
+		return middle(v)
 	}
 	m := measure{
 		Subject: rounds[0].Subject, Conns: rounds[0].Conns,
@@ -50,6 +49,15 @@ func median(rounds []measure) measure {
 		m.Failed += r.Failed
 	}
 	return m
+}
+
+// middle is the median.
+func middle(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	v = slices.Sorted(slices.Values(v))
+	return v[len(v)/2]
 }
 
 // report is report.json.
