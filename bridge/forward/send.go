@@ -197,19 +197,22 @@ func (w *Worker) settleAccepted(r result, rejected []outputs.Rejection) {
 			n++
 		}
 	}
-	r.flight.level, r.flight.at = w.opts.Output.Status().Level.String(), w.opts.Now()
+	w.noteDelivered(r.flight, n)
+}
+
+// noteDelivered says when and how well n records of f have been delivered.
+func (w *Worker) noteDelivered(f *flight, n int) {
+	f.level, f.at = w.opts.Output.Status().Level.String(), w.opts.Now()
 	w.metrics.sent.Add(float64(n))
-	w.status.delivered(n, r.flight.at)
+	w.status.delivered(n, f.at)
 }
 
 // delivered ends f well.
 func (w *Worker) delivered(f *flight) {
 	n := f.open()
 	f.settle(queue.Delivered)
-	f.state, f.at = finished, w.opts.Now()
-	f.level = w.opts.Output.Status().Level.String()
-	w.metrics.sent.Add(float64(n))
-	w.status.delivered(n, f.at)
+	f.state = finished
+	w.noteDelivered(f, n)
 	if f.tries == 1 && slices.ContainsFunc(w.flights, func(f *flight) bool { return f.state == waiting }) {
 		return // it got through beside one that fails: only a second try that works says that it is mended
 	}

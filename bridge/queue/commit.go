@@ -15,17 +15,17 @@ func (q *embedded) run() {
 	tick := time.NewTicker(q.opts.CursorInterval)
 	defer tick.Stop()
 	for {
-		due := false
+		ticked := false
 		select {
 		case <-q.wake:
 		case <-tick.C:
-			due = true
+			ticked = true
 		case <-q.stop:
 			q.finish()
 			return
 		}
 		q.gather()
-		flush := (due || q.outputs.urgent()) && q.outputs.dirty()
+		flush := q.outputs.due(ticked)
 		if !q.commitNext(flush) && flush {
 			_ = q.transact(nil, true) // a failure is in the status, and the cursors stay due
 		}
@@ -33,7 +33,7 @@ func (q *embedded) run() {
 			q.signal()
 		}
 		q.mend()
-		if due {
+		if ticked {
 			q.tidy()
 			q.compact()
 			q.news.say(q.opts.Log, q.opts.Now(), q.opts.Capacity)
@@ -58,7 +58,7 @@ func (q *embedded) finish() {
 	for q.commitNext(false) {
 	}
 	for range 4 { // a failure now has no later; what is left is repeated after the next start
-		if !q.outputs.dirty() {
+		if !q.outputs.due(true) {
 			break
 		}
 		_ = q.transact(nil, true)

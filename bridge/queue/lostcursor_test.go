@@ -54,15 +54,7 @@ func compacted(t *testing.T, path string) []byte {
 // withoutRoot zeroes the page with the cursors and the state.
 func withoutRoot(t *testing.T, file []byte) []byte {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "queue.db")
-	if err := os.WriteFile(path, file, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p, err := openPageFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = p.close() }()
+	p := pagesOf(t, file)
 	clear(file[int64(p.meta.root)*p.pageSize:][:p.pageSize])
 	return file
 }

@@ -96,24 +96,17 @@ func (o *outputs) advance(name string, p Progress) (hurry bool) {
 	return o.hurry
 }
 
-// urgent reports whether cursors should be committed now, because room is short.
-func (o *outputs) urgent() bool {
+// due reports whether there are cursors to commit now: at a tick, or at any time while room is short.
+func (o *outputs) due(ticked bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.hurry && o.changed
+	return o.changed && (ticked || o.hurry)
 }
 
 func (o *outputs) setHurry(hurry bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.hurry = hurry
-}
-
-// dirty reports whether there are cursors to commit.
-func (o *outputs) dirty() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.changed
 }
 
 // takeDirty returns what is to be written and takes it over.

@@ -263,7 +263,7 @@ func TestSalvage(t *testing.T) {
 			path := filepath.Join(dir, "queue.db")
 			page := broken.page
 			if page < 0 {
-				page = leafOfEvents(t, file, path)
+				page = leafOfEvents(t, file)
 			}
 			id := identityOf(t, file, dir)
 			clear(file[page*os.Getpagesize() : (page+1)*os.Getpagesize()])
@@ -294,9 +294,10 @@ func identityOf(t *testing.T, file []byte, dir string) string {
 	return q.Status().BridgeID
 }
 
-// leafOfEvents finds a page that holds waiting events.
-func leafOfEvents(t *testing.T, file []byte, path string) int {
+// pagesOf reads the pages of a database that a test holds in memory.
+func pagesOf(t *testing.T, file []byte) *pageFile {
 	t.Helper()
+	path := filepath.Join(t.TempDir(), "queue.db")
 	if err := os.WriteFile(path, file, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +305,14 @@ func leafOfEvents(t *testing.T, file []byte, path string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = p.close() }()
+	t.Cleanup(func() { _ = p.close() })
+	return p
+}
+
+// leafOfEvents finds a page that holds waiting events.
+func leafOfEvents(t *testing.T, file []byte) int {
+	t.Helper()
+	p := pagesOf(t, file)
 	for id := range p.meta.pages {
 		w := &walker{file: p, broken: func(err error) error { return err }}
 		w.leaf = func(path []string, list []element) error {
