@@ -365,6 +365,17 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// TestCursorsHurryWhenRoomIsShort: a queue that is filling up doesn't wait for its next tick to give room back.
+func TestCursorsHurryWhenRoomIsShort(t *testing.T) {
+	t.Parallel()
+	q := openTest(t, Options{MaxBytes: 4096, CursorInterval: time.Hour, Outputs: []OutputSpec{{Name: "a"}}})
+	for i := 0; q.Status().Bytes*100 < 80*q.Status().MaxBytes; i++ {
+		mustAppend(t, q, newEvent(t, fmt.Sprint("d", i), fmt.Sprint("s", i)), Accepted)
+	}
+	q.Advance("a", Progress{Through: q.Status().LastSeq})
+	poll(t, func() bool { return q.Status().Events == 0 })
+}
+
 // TestRemovedOutputStaysRemoved: the transaction that removes an output may also be one that commits cursors or drops events
 // for want of room, and must not write the removed one's cursor again.
 func TestRemovedOutputStaysRemoved(t *testing.T) {
