@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/lines"
 )
 
 // The tests that kill, starve or cut the power of a queue run it in a child process: this test binary again, with the
@@ -137,7 +139,7 @@ func childProduce() error {
 	if err != nil {
 		return err
 	}
-	record, err := os.OpenFile(os.Getenv("RECORD"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	record, err := lines.Append(os.Getenv("RECORD")) // the child before this one was killed
 	if err != nil {
 		return err
 	}
@@ -183,12 +185,12 @@ func deliverTo(q Queue, record *os.File, last uint64) error {
 		if err != nil {
 			return err
 		}
-		var lines strings.Builder
+		var text strings.Builder
 		for _, e := range events {
 			own := string(namedEvent(e.DeliveryID).Body) == string(e.Body)
-			fmt.Fprintln(&lines, e.Seq, e.DeliveryID, time.Now().UnixNano(), own)
+			fmt.Fprintln(&text, e.Seq, e.DeliveryID, time.Now().UnixNano(), own)
 		}
-		if _, err := record.WriteString(lines.String()); err != nil {
+		if _, err := record.WriteString(text.String()); err != nil {
 			return err
 		}
 		through := events[len(events)-1].Seq

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/lines"
 )
 
 // recordSlack is how much longer than the cursor interval a cursor may take to be committed on a busy machine.
@@ -80,7 +82,7 @@ func killOnce(t *testing.T, run int, rnd *rand.Rand, dir, record string, acknowl
 func finishDelivery(t *testing.T, dir, record string) {
 	t.Helper()
 	q := openTest(t, Options{Directory: dir, Outputs: []OutputSpec{{Name: "recorder"}}})
-	f, err := os.OpenFile(record, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	f, err := lines.Append(record)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +103,7 @@ func readRecord(t *testing.T, path string) []delivery {
 		var d delivery
 		var at int64
 		if n, err := fmt.Sscan(line, &d.seq, &d.id, &at, &d.own); n < 4 {
-			continue // cut by a kill; it counts as not delivered
+			continue // torn by a kill; it counts as not delivered
 		} else if err != nil {
 			t.Fatal(err)
 		}

@@ -1,12 +1,8 @@
 package syslog
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -60,23 +56,6 @@ func count(got []counterparts.Record, n int) tally {
 	return c
 }
 
-// arrived reads what the daemon has written. A SIGKILL can tear the line that was being written; the next one then
-// stands behind the stump, which doesn't count as arrived.
-func arrived(t *testing.T, d *counterparts.Daemon) (all []counterparts.Record) {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(d.Dir, "received.ndjson"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		t.Fatal(err)
-	}
-	for line := range bytes.Lines(text) {
-		var r counterparts.Record
-		if json.Unmarshal(line, &r) == nil || json.Unmarshal(line[max(0, bytes.LastIndex(line, []byte(`{"in":`))):], &r) == nil {
-			all = append(all, r)
-		}
-	}
-	return all
-}
-
 // settle waits until nothing more arrives.
 func settle(t *testing.T, d *counterparts.Daemon, n int) tally {
 	t.Helper()
@@ -92,7 +71,7 @@ func settle(t *testing.T, d *counterparts.Daemon, n int) tally {
 		}
 		return true
 	})
-	return count(arrived(t, d), n)
+	return count(d.Records(), n)
 }
 
 type outage struct {

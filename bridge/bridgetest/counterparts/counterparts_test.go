@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -123,7 +125,75 @@ func TestHECReceiver(t *testing.T) {
 		}
 		client.CloseIdleConnections()
 		h.Kill()
+		tear(t, h.out.path)
 		h.Start()
+	}
+}
+
+// tear leaves what a SIGKILL in the middle of a write leaves.
+func tear(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(`{"in":"tcp","event":{"signal_i`); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTornLines: a receiver that was killed in the middle of a write loses that line and no other.
+func TestTornLines(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]func(*testing.T) *Daemon{
+		"rsyslog":   func(t *testing.T) *Daemon { return Rsyslog(t, RsyslogOptions{}) },
+		"syslog-ng": func(t *testing.T) *Daemon { return SyslogNG(t, SyslogNGOptions{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := start(t)
+			for i := 1; i <= 3; i++ {
+				send(t, d, "tcp", message(fmt.Sprint(i)))
+				d.WaitRecords(i, waitFor)
+				d.Kill()
+				tear(t, d.out.path)
+				d.Start()
+			}
+			for i, r := range d.Records() {
+				if id, _ := r.Param("id"); id != fmt.Sprint(i+1) {
+					t.Errorf("record %d: %+v", i, r)
+				}
+			}
+		})
+	}
+}
+
+// TestOnlyTornLinesAreLeftOut: what can't be decoded for another reason than a kill is an error.
+func TestOnlyTornLinesAreLeftOut(t *testing.T) {
+	t.Parallel()
+	r := &received{path: filepath.Join(t.TempDir(), "received.ndjson")}
+	if err := os.WriteFile(r.path, []byte("{\"msg\":\"one\"}\n{\"msg"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.endTorn(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readLines[Record](r); err != nil || len(got) != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	f, err := os.OpenFile(r.path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close() //nolint:errcheck // the test is over
+	if _, err := f.WriteString("{\"msg\":\"two\"}\n{\"msg\n{\"msg\":\"three\"}\n"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readLines[Record](r); err == nil || !strings.Contains(err.Error(), "line 4") {
+		t.Errorf("%+v, %v, want an error about line 4", got, err)
 	}
 }
 

@@ -23,7 +23,7 @@ type Daemon struct {
 	process *proc.Process
 	host    string
 	ports   map[string]int
-	out     string
+	out     received
 }
 
 // Addr is "host:port" of one input: udp, tcp, tls, relp, relps or newline (see the package comment for who has which).
@@ -49,7 +49,7 @@ func (d *Daemon) URL(input string) string {
 // Each visits what was received so far one by one, for tests that receive more than fits into memory.
 func (d *Daemon) Each(visit func(Record)) {
 	d.t.Helper()
-	if err := eachLine(d.out, visit); err != nil {
+	if err := eachLine(&d.out, visit); err != nil {
 		d.t.Fatalf("read what %s received: %v", d.process.Name, err)
 	}
 }
@@ -57,7 +57,7 @@ func (d *Daemon) Each(visit func(Record)) {
 // Records returns all that was received so far, also before a restart.
 func (d *Daemon) Records() []Record {
 	d.t.Helper()
-	records, err := readLines[Record](d.out)
+	records, err := readLines[Record](&d.out)
 	if err != nil {
 		d.t.Fatalf("read what %s received: %v", d.process.Name, err)
 	}
@@ -85,6 +85,9 @@ func (d *Daemon) Stop() { _ = d.process.End(syscall.SIGTERM) }
 // Start starts the daemon again at the same address after Kill or Stop, and waits until it listens.
 func (d *Daemon) Start() {
 	d.t.Helper()
+	if err := d.out.endTorn(); err != nil {
+		d.t.Fatal(err)
+	}
 	if err := d.process.Start(context.Background()); err != nil {
 		d.t.Fatal(err)
 	}

@@ -19,5 +19,6 @@
 //
 // nginx, haproxy, caddy, promtool and fail2ban-regex come the same way, for contrib: Program runs one with any configuration.
 //
-// What a daemon received is read back from the file of JSON lines that it writes.
+// What a daemon received is read back from the file of JSON lines that it writes. A SIGKILL can tear the last of them:
+// the next Start ends that line, and readers leave out this one line and no other that can't be decoded.
 package counterparts

@@ -32,7 +32,7 @@ type HEC struct {
 	t       testing.TB
 	process *proc.Process
 	url     string
-	out     string
+	out     received
 }
 
 const hecPort = "8088"
@@ -46,11 +46,11 @@ func HECReceiver(t testing.TB, o HECOptions) *HEC {
 		t.Fatal(err)
 	}
 	h := &HEC{Version: built.version, Dir: t.TempDir(), t: t}
-	h.out = filepath.Join(h.Dir, "received.ndjson")
+	h.out.path = filepath.Join(h.Dir, "received.ndjson")
 	host := startSomewhere(t, func(host string) (*proc.Process, error) {
 		h.TLS = testcert.NewSet(t, h.Dir, host)
 		address := net.JoinHostPort(host, hecPort)
-		args := []string{built.binary, "-listen", address, "-out", h.out, "-pass-token"}
+		args := []string{built.binary, "-listen", address, "-out", h.out.path, "-pass-token"}
 		if o.Ack {
 			args = append(args, "-ack")
 		}
@@ -76,7 +76,7 @@ func (h *HEC) URL() string { return h.url }
 // Each visits what was received so far one by one, for tests that receive more than fits into memory.
 func (h *HEC) Each(visit func(HECEvent)) {
 	h.t.Helper()
-	if err := eachLine(h.out, visit); err != nil {
+	if err := eachLine(&h.out, visit); err != nil {
 		h.t.Fatalf("read what %s received: %v", h.process.Name, err)
 	}
 }
@@ -84,7 +84,7 @@ func (h *HEC) Each(visit func(HECEvent)) {
 // Events returns all that was received so far, also before a restart.
 func (h *HEC) Events() []HECEvent {
 	h.t.Helper()
-	events, err := readLines[HECEvent](h.out)
+	events, err := readLines[HECEvent](&h.out)
 	if err != nil {
 		h.t.Fatalf("read what the HEC receiver received: %v", err)
 	}
@@ -112,6 +112,9 @@ func (h *HEC) Stop() { _ = h.process.End(syscall.SIGTERM) }
 // Start starts the receiver again at the same address and waits until it listens.
 func (h *HEC) Start() {
 	h.t.Helper()
+	if err := h.out.endTorn(); err != nil {
+		h.t.Fatal(err)
+	}
 	if err := h.process.Start(context.Background()); err != nil {
 		h.t.Fatal(err)
 	}

@@ -10,6 +10,9 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/lines"
 )
 
 // Record is what a receiver understood of one syslog message. Fields that it doesn't report are empty.
@@ -41,10 +44,39 @@ type HECEvent struct {
 	Token      string         `json:"token"`
 }
 
+// received is the file of JSON lines that a receiver appends to, over all its starts.
+type received struct {
+	path string
+	mu   sync.Mutex
+	torn map[int64]bool // offsets of the lines that a kill has torn
+}
+
+// endTorn ends the line that a killed receiver has left torn, and remembers which one that is. It belongs before the
+// receiver's next start: none of the real receivers looks at what is in the file before it appends.
+func (r *received) endTorn() error {
+	start, torn, err := lines.EndTorn(r.path)
+	if err != nil || !torn {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.torn == nil {
+		r.torn = map[int64]bool{}
+	}
+	r.torn[start] = true
+	return nil
+}
+
+func (r *received) isTorn(start int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.torn[start]
+}
+
 // eachLine decodes the complete JSON lines of a file one by one; a line that is still being written is left out. A
-// missing file has none.
-func eachLine[T any](path string, visit func(T)) error {
-	file, err := os.Open(path)
+// missing file has none. A line that can't be decoded is an error, unless it is known to be torn.
+func eachLine[T any](r *received, visit func(T)) error {
+	file, err := os.Open(r.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -53,8 +85,11 @@ func eachLine[T any](path string, visit func(T)) error {
 	}
 	defer file.Close() //nolint:errcheck // read only
 	reader := bufio.NewReaderSize(file, 64<<10)
+	start := int64(0)
 	for n := 1; ; n++ {
 		line, err := reader.ReadBytes('\n')
+		at := start
+		start += int64(len(line))
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -64,16 +99,20 @@ func eachLine[T any](path string, visit func(T)) error {
 		var v T
 		decoder := json.NewDecoder(bytes.NewReader(line))
 		decoder.UseNumber() // numbers as the receiver wrote them
-		if err := decoder.Decode(&v); err != nil {
-			return fmt.Errorf("%s, line %d: %w: %.300q", path, n, err, line)
+		err = decoder.Decode(&v)
+		if err != nil && r.isTorn(at) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%s, line %d: %w: %.300q", r.path, n, err, line)
 		}
 		visit(v)
 	}
 }
 
 // readLines collects what eachLine visits.
-func readLines[T any](path string) (all []T, err error) {
-	err = eachLine(path, func(v T) { all = append(all, v) })
+func readLines[T any](r *received) (all []T, err error) {
+	err = eachLine(r, func(v T) { all = append(all, v) })
 	return all, err
 }
 

@@ -86,7 +86,7 @@ func startDaemon(t testing.TB, name string, tree tree, ports map[string]int, con
 ) *Daemon {
 	t.Helper()
 	d := &Daemon{Version: tree.versions, Dir: t.TempDir(), t: t, ports: ports}
-	d.out = filepath.Join(d.Dir, "received.ndjson")
+	d.out.path = filepath.Join(d.Dir, "received.ndjson")
 	text, err := template.New(name).Funcs(template.FuncMap{"port": func(in string) int { return ports[in] }}).Parse(config)
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +94,7 @@ func startDaemon(t testing.TB, name string, tree tree, ports map[string]int, con
 	d.host = startSomewhere(t, func(host string) (*proc.Process, error) {
 		d.TLS = testcert.NewSet(t, d.Dir, host)
 		var b strings.Builder
-		if err := text.Execute(&b, map[string]any{"Host": host, "Dir": d.Dir, "Out": d.out, "TLS": d.TLS, "Options": options}); err != nil {
+		if err := text.Execute(&b, map[string]any{"Host": host, "Dir": d.Dir, "Out": d.out.path, "TLS": d.TLS, "Options": options}); err != nil {
 			return nil, err
 		}
 		conf := filepath.Join(d.Dir, name+".conf")

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/lines"
 )
 
 const (
@@ -61,7 +63,7 @@ func (p *Process) Start(ctx context.Context) error {
 }
 
 func (p *Process) launch() error {
-	log, err := os.OpenFile(p.LogFile(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	log, err := lines.Append(p.LogFile())
 	if err != nil {
 		return err
 	}

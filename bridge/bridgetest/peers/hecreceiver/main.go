@@ -161,8 +161,9 @@ func version(suffix string) string {
 	return "unknown"
 }
 
-// sink writes every received event as one line before the receiver answers, those of a request with one write: a
-// receiver that is killed leaves no half line.
+// sink writes every received event as one line before the receiver answers, those of a request with one write. A
+// SIGKILL can end that write between two pages and leave a torn last line; the package counterparts ends it before it
+// starts the receiver again.
 type sink struct {
 	mu sync.Mutex
 	w  io.Writer
