@@ -32,7 +32,7 @@ type appender struct {
 	open opener
 
 	file  handle // nil: not open
-	torn  bool   // the file may end in the middle of a line
+	torn  bool   // the file may end in the middle of a line, which the next write ends
 	lines []byte
 }
 
@@ -116,10 +116,14 @@ func (a *appender) moved() bool {
 	return err != nil || !os.SameFile(ours, there)
 }
 
-// endsTorn reports whether f ends in the middle of a line: a crash in the middle of a write, or somebody else's text.
+// endsTorn reports whether f ends in the middle of a line, or can't be read: a process that was killed while it wrote has
+// left it so, or somebody else. An empty line costs nothing, a record behind a torn line is lost to readers.
 func endsTorn(f handle) bool {
 	info, err := f.Stat()
-	if err != nil || info.Size() == 0 {
+	if err != nil {
+		return true
+	}
+	if info.Size() == 0 {
 		return false
 	}
 	var last [1]byte

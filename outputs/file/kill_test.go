@@ -1,4 +1,4 @@
-package file_test
+package file
 
 import (
 	"bufio"
@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -14,17 +15,26 @@ import (
 	"testing"
 	"time"
 
-	"github.com/linuxguard/linuxguard-bridge/outputs/file"
+	"golang.org/x/sys/unix"
+
+	"github.com/linuxguard/linuxguard-bridge/outputs/mapping"
 	"github.com/linuxguard/linuxguard-bridge/outputs/outputtest"
 )
 
-// killVariable names the file that a child process writes to until it is killed.
-const killVariable = "FILE_KILL_PATH"
+const (
+	// killVariable names the file that a child process writes to until it is killed.
+	killVariable = "FILE_KILL_PATH"
+	// tearVariable names the file in which a child process tears a line.
+	tearVariable = "FILE_TEAR_PATH"
+)
 
 // TestMain lets the test binary be the process that is killed.
 func TestMain(m *testing.M) {
 	if path := os.Getenv(killVariable); path != "" {
 		writeForEver(path)
+	}
+	if path := os.Getenv(tearVariable); path != "" {
+		writeTorn(path)
 	}
 	os.Exit(m.Run())
 }
@@ -33,7 +43,7 @@ func TestMain(m *testing.M) {
 func writeForEver(path string) {
 	var t testing.T
 	env, _ := outputtest.Env(&t, nil)
-	out, _, err := outputtest.Build(file.Kind(), env, fmt.Sprintf("path = %q", path))
+	out, _, err := outputtest.Build(Kind(), env, fmt.Sprintf("path = %q", path))
 	if err != nil {
 		panic(err)
 	}
@@ -46,6 +56,53 @@ func writeForEver(path string) {
 			_, _ = fmt.Println(seq)
 		})
 	}
+}
+
+// tearing is a file whose second write ends in the middle, and with it the process.
+type tearing struct {
+	handle
+	writes int
+}
+
+func (f *tearing) Write(p []byte) (int, error) {
+	if f.writes++; f.writes == 1 {
+		return f.handle.Write(p)
+	}
+	_, _ = f.handle.Write(p[:len(p)*3/4])
+	_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+	select {}
+}
+
+// writeTorn delivers the records 1 and 2, and is killed while it writes 3 to 5.
+func writeTorn(path string) {
+	var t testing.T
+	o := newWith(settings{Path: path, mode: 0o640}, mapping.NewJSON().Append, func(path string, mode fs.FileMode) (handle, error) {
+		f, err := openFile(path, mode)
+		return &tearing{handle: f}, err
+	})
+	first := make(chan error)
+	o.Send(context.Background(), outputtest.Records(&t, 1, 2), func(err error) { first <- err })
+	if err := <-first; err != nil {
+		panic(err)
+	}
+	o.Send(context.Background(), outputtest.Records(&t, 3, 3), func(err error) { panic(err) })
+	select {}
+}
+
+// TestTornByAKill: the next process ends the line that a SIGKILL has torn, and what is sent again is whole.
+func TestTornByAKill(t *testing.T) {
+	t.Parallel()
+	o, _, path := trial(t)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), tearVariable+"="+path)
+	if out, err := cmd.CombinedOutput(); err == nil || cmd.ProcessState.ExitCode() != -1 {
+		t.Fatalf("the child was not killed: %v\n%s", err, out)
+	}
+	if data, err := os.ReadFile(path); err != nil || bytes.HasSuffix(data, []byte("\n")) {
+		t.Fatalf("the child tore no line: %v, %q", err, data)
+	}
+	mustSend(t, o, 3, 3)
+	wantLines(t, path, 1, 2, 3, 4, 0, 3, 4, 5)
 }
 
 // TestKilled: what was called delivered is in the file after a SIGKILL, and no line continues a torn one.
