@@ -9,7 +9,8 @@ import (
 
 // pool knows how the endpoints are. Requests go to the healthy ones in turn. One that failed is left alone for a
 // while of its own, doubling from minDown to maxDown, and is then asked for its health in the background, so that a
-// dead endpoint costs a live one no time. Only when none is healthy does a request try an unhealthy one.
+// dead endpoint costs a live one no time. Only when none is healthy does a request try an unhealthy one, and these take
+// turns, too: the jitter of their rests must not decide how soon one that is back is found.
 type pool struct {
 	now       func() time.Time
 	check     func(*endpoint) // starts a health check in the background
@@ -34,27 +35,25 @@ type health struct {
 	problem  error // the last failure
 }
 
-// pick returns the endpoint for one request: the next healthy one that isn't in tried, else the unhealthy one that has
-// rested longest, and long enough if another was tried already. nil means none; wait is then how long all of them
-// asked to be left alone, 0 if they didn't.
+// pick returns the endpoint for one request: the next healthy one that isn't in tried, else the next unhealthy one, which
+// must have rested long enough if another was tried already. nil means none; wait is then how long all of them asked to
+// be left alone, 0 if they didn't.
 func (p *pool) pick(tried []*endpoint) (ep *endpoint, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
 	p.revive(now)
 	for i := range p.endpoints {
-		e := p.endpoints[(p.next+i)%len(p.endpoints)]
-		if !e.health.down && !slices.Contains(tried, e) {
-			p.next = (p.next + i + 1) % len(p.endpoints)
-			p.last = e
-			return e, 0
+		if e := p.inTurn(i); !e.health.down && !slices.Contains(tried, e) {
+			return p.take(i), 0
 		}
 	}
-	return p.leastBad(now, tried)
+	return p.pickUnhealthy(now, tried)
 }
 
-func (p *pool) leastBad(now time.Time, tried []*endpoint) (best *endpoint, wait time.Duration) {
-	for _, e := range p.endpoints {
+func (p *pool) pickUnhealthy(now time.Time, tried []*endpoint) (ep *endpoint, wait time.Duration) {
+	for i := range p.endpoints {
+		e := p.inTurn(i)
 		h := &e.health
 		if left := h.blocked.Sub(now); left > 0 {
 			if wait == 0 || left < wait {
@@ -65,15 +64,19 @@ func (p *pool) leastBad(now time.Time, tried []*endpoint) (best *endpoint, wait 
 		if slices.Contains(tried, e) || len(tried) > 0 && h.until.After(now) {
 			continue
 		}
-		if best == nil || h.until.Before(best.health.until) {
-			best = e
-		}
+		return p.take(i), 0
 	}
-	if best == nil {
-		return nil, wait
-	}
-	p.last = best
-	return best, 0
+	return nil, wait
+}
+
+// inTurn is the endpoint whose turn comes after i others.
+func (p *pool) inTurn(i int) *endpoint { return p.endpoints[(p.next+i)%len(p.endpoints)] }
+
+// take gives the turn to that endpoint, and the next one to the endpoint behind it.
+func (p *pool) take(i int) *endpoint {
+	p.last = p.inTurn(i)
+	p.next = (p.next + i + 1) % len(p.endpoints)
+	return p.last
 }
 
 // revive starts the health checks that are due. Without a healthy endpoint the requests themselves are the check.
