@@ -23,7 +23,6 @@ func TestLateAcks(t *testing.T) {
 		splunk := &hectest.Splunk{Token: testToken, Ack: true, AckAfter: 150 * time.Second}
 		w.add("splunk:8088", splunk)
 		out, _ := w.output(ackOn, "http://splunk:8088")
-		defer closeOutput(t, out)
 		start := time.Now()
 		var fates []*fate
 		for i := range 20 {
@@ -65,7 +64,6 @@ func TestAcksNeverTrue(t *testing.T) {
 		splunk := &hectest.Splunk{Token: testToken, Ack: true, AckNever: true}
 		w.add("splunk:8088", splunk)
 		out, _ := w.output(ackOn, "http://splunk:8088")
-		defer closeOutput(t, out)
 		batch := outputtest.Records(t, 1, 10)
 		start := time.Now()
 		tries := 0
@@ -100,7 +98,6 @@ func TestPendingBounded(t *testing.T) {
 		splunk := &hectest.Splunk{Token: testToken, Ack: true, AckNever: true}
 		w.add("splunk:8088", splunk)
 		out, _ := w.output(ackOn+"max_pending_acks = 7\nack_timeout = \"1m\"", "http://splunk:8088")
-		defer closeOutput(t, out)
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Second)
 		defer cancel()
 		var fates []*fate
@@ -130,7 +127,6 @@ func TestAckDisabled(t *testing.T) {
 		splunk := &hectest.Splunk{Token: testToken}
 		w.add("splunk:8088", splunk)
 		out, _ := w.output(ackOn, "http://splunk:8088")
-		defer closeOutput(t, out)
 		batch := outputtest.Records(t, 1, 5)
 		for range 3 {
 			if err := send(t, out, batch); kindOf(err) != "hold" || !strings.Contains(err.Error(), "indexer_ack = false") {
@@ -156,7 +152,6 @@ func TestAckTurnedOff(t *testing.T) {
 		splunk := &hectest.Splunk{Token: testToken, Ack: true, AckAfter: time.Hour}
 		w.add("splunk:8088", splunk)
 		out, _ := w.output(ackOn, "http://splunk:8088")
-		defer closeOutput(t, out)
 		f := sendBatch(context.Background(), out, outputtest.Records(t, 1, 5))
 		time.Sleep(20 * time.Second)
 		splunk.Set(func(s *hectest.Splunk) { s.Ack = false })
@@ -180,7 +175,6 @@ func TestNoAckID(t *testing.T) {
 			hectest.Answer(rw, 200, 0, "Success")
 		}))
 		out, _ := w.output(ackOn, "http://splunk:8088")
-		defer closeOutput(t, out)
 		if err := send(t, out, outputtest.Records(t, 1, 5)); kindOf(err) != "hold" || !strings.Contains(err.Error(), "ackId") {
 			t.Error(err)
 		}
@@ -194,7 +188,6 @@ func TestRestartedSplunk(t *testing.T) {
 		splunk := &hectest.Splunk{Token: testToken, Ack: true, AckAfter: time.Minute}
 		w.add("splunk:8088", splunk)
 		out, _ := w.output(ackOn+"max_requests_in_flight = 1", "http://splunk:8088")
-		defer closeOutput(t, out)
 		var old []*fate
 		for i := range 3 {
 			old = append(old, sendBatch(context.Background(), out, outputtest.Records(t, uint64(i)+1, 1)))
@@ -223,7 +216,6 @@ func TestChannelSurvivesReconnect(t *testing.T) {
 		splunk := &hectest.Splunk{Token: testToken, Ack: true, AckAfter: 20 * time.Second}
 		w.add("splunk:8088", splunk)
 		out, _ := w.output(ackOn, "http://splunk:8088")
-		defer closeOutput(t, out)
 		f := sendBatch(context.Background(), out, outputtest.Records(t, 1, 5))
 		for range 5 {
 			time.Sleep(2 * time.Second)
@@ -288,7 +280,6 @@ func TestContextEndsPendingAcks(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.add("splunk:8088", &hectest.Splunk{Token: testToken, Ack: true, AckNever: true})
 		out, _ := w.output(ackOn, "http://splunk:8088")
-		defer closeOutput(t, out)
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		start := time.Now()

@@ -44,7 +44,6 @@ func TestStickyBalancer(t *testing.T) {
 		lb.sticky.Store(true)
 		w.add("lb:443", lb)
 		out, _ := w.output(ackOn, "http://lb:443")
-		defer closeOutput(t, out)
 		for i := range 10 {
 			if err := send(t, out, outputtest.Records(t, uint64(i)+1, 1)); err != nil {
 				t.Error(err)
@@ -64,7 +63,6 @@ func TestSplitBalancer(t *testing.T) {
 		lb := &balancer{nodes: [2]http.Handler{a, b}}
 		w.add("lb:443", lb)
 		out, _ := w.output(ackOn+`ack_timeout = "1m"`, "http://lb:443")
-		defer closeOutput(t, out)
 		const tries = 3
 		for range tries {
 			if err := send(t, out, outputtest.Records(t, 1, 10)); kindOf(err) != "retry" {
@@ -87,7 +85,6 @@ func TestManyAcks(t *testing.T) {
 		splunk := &hectest.Splunk{Token: testToken, Ack: true, AckAfter: 1200 * time.Millisecond}
 		w.add("splunk:8088", splunk)
 		out, _ := w.output(ackOn, "http://splunk:8088")
-		defer closeOutput(t, out)
 		start := time.Now()
 		var fates []*fate
 		for i := range 200 {
@@ -142,7 +139,6 @@ func TestPollTrouble(t *testing.T) {
 				}
 				w.add("splunk:8088", splunk)
 				out, log := w.output(ackOn, "http://splunk:8088")
-				defer closeOutput(t, out)
 				f := sendBatch(context.Background(), out, outputtest.Records(t, 1, 5))
 				time.Sleep(time.Second)
 				bad.Store(true)

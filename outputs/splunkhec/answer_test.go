@@ -98,7 +98,6 @@ func TestEveryAnswer(t *testing.T) {
 					hectest.Answer(rw, c.status, c.code, "some text")
 				}))
 				out, _ := w.output("", "http://splunk:8088")
-				defer closeOutput(t, out)
 				err := send(t, out, outputtest.Records(t, 1, 2))
 				if got := kindOf(err); got != c.want {
 					t.Errorf("%s, want %s: %v", got, c.want, err)

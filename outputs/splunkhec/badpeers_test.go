@@ -35,7 +35,6 @@ func TestShortRetry(t *testing.T) {
 		}
 		w.add("splunk:8088", splunk)
 		out, _ := w.output("", "http://splunk:8088")
-		defer closeOutput(t, out)
 		start := time.Now()
 		if err := send(t, out, outputtest.Records(t, 1, 5)); err != nil {
 			t.Error(err)
@@ -117,7 +116,6 @@ func TestBadPeers(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				w.addRaw("splunk:8088", peer)
 				out, log := w.output("", "http://splunk:8088")
-				defer closeOutput(t, out)
 				start := time.Now()
 				err := send(t, out, outputtest.Records(t, 1, 5))
 				if kindOf(err) != "retry" || !strings.Contains(err.Error(), "http://splunk:8088") {
@@ -144,7 +142,6 @@ func TestNoRedirect(t *testing.T) {
 			}))
 			w.add("thief:80", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 			out, _ := w.output("", "http://splunk:8088")
-			defer closeOutput(t, out)
 			if err := send(t, out, outputtest.Records(t, 1, 1)); kindOf(err) != "hold" || !strings.Contains(err.Error(), "redirect") {
 				t.Errorf("%d: %v", status, err)
 			}
@@ -161,7 +158,6 @@ func TestSlowDown(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.add("splunk:8088", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { hectest.Answer(rw, 200, 24, "nearly full") }))
 		out, _ := w.output("max_requests_in_flight = 2", "http://splunk:8088")
-		defer closeOutput(t, out)
 		start := time.Now()
 		for range 10 {
 			if err := send(t, out, outputtest.Records(t, 1, 1)); err != nil {
@@ -184,7 +180,6 @@ func TestBackPressure(t *testing.T) {
 			hectest.Answer(rw, 200, 0, "Success")
 		}))
 		out, _ := w.output("max_requests_in_flight = 3", "http://splunk:8088")
-		defer closeOutput(t, out)
 		var fates []*fate
 		for range 3 {
 			fates = append(fates, sendBatch(context.Background(), out, outputtest.Records(t, 1, 1)))

@@ -30,7 +30,6 @@ func TestTokenEcho(t *testing.T) {
 		inWorld(t, func(t *testing.T, w *world) {
 			w.addRaw("splunk:8088", answerRaw(answer))
 			out, log := w.output("", "http://splunk:8088")
-			defer closeOutput(t, out)
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			f := sendBatch(ctx, out, outputtest.Records(t, 1, 1))

@@ -23,7 +23,6 @@ func TestRoundRobin(t *testing.T) {
 			w.add(name, s)
 		}
 		out, _ := w.output("", "http://a:1", "http://b:1", "http://c:1")
-		defer closeOutput(t, out)
 		for i := range 9 {
 			if err := send(t, out, outputtest.Records(t, uint64(i)+1, 1)); err != nil {
 				t.Fatal(err)
@@ -49,7 +48,6 @@ func TestDeadEndpointCostsNothing(t *testing.T) {
 			w.add("dead:1", dead)
 			w.set("dead:1", func(h *host) { h.blackHole = true })
 			out, log := w.output(ack, "http://dead:1", "http://live:1")
-			defer closeOutput(t, out)
 			slow := 0
 			for i := range 900 {
 				start := time.Now()
@@ -103,7 +101,6 @@ func TestOneBadToken(t *testing.T) {
 		w.add("good:1", good)
 		w.add("bad:1", bad)
 		out, _ := w.output("", "http://bad:1", "http://good:1")
-		defer closeOutput(t, out)
 		for i := range 100 {
 			if err := send(t, out, outputtest.Records(t, uint64(i)+1, 1)); err != nil {
 				t.Fatal(err)
@@ -145,7 +142,6 @@ func TestFailover(t *testing.T) {
 				w.add("a:1", a)
 				w.add("b:1", b)
 				out, _ := w.output("", "http://a:1", "http://b:1")
-				defer closeOutput(t, out)
 				for i := range 10 {
 					if err := send(t, out, outputtest.Records(t, uint64(i)+1, 1)); err != nil {
 						t.Fatal(err)
@@ -171,7 +167,6 @@ func TestAllDown(t *testing.T) {
 		w.set("a:1", down)
 		w.set("b:1", down)
 		out, _ := w.output("", "http://a:1", "http://b:1")
-		defer closeOutput(t, out)
 		for range 50 {
 			if err := send(t, out, outputtest.Records(t, 1, 1)); kindOf(err) != "retry" {
 				t.Fatal(err)
@@ -206,7 +201,6 @@ func TestConnectionAge(t *testing.T) {
 			splunk := &hectest.Splunk{Token: testToken, Ack: c.table == ackOn}
 			w.add("splunk:8088", splunk)
 			out, _ := w.output(c.table, "http://splunk:8088")
-			defer closeOutput(t, out)
 			for i := range 130 {
 				if err := send(t, out, outputtest.Records(t, uint64(i)+1, 1)); err != nil {
 					t.Fatal(err)
@@ -240,7 +234,6 @@ func TestAgeWithAcks(t *testing.T) {
 			}
 		}
 		checkAll(t, splunk.Sequences(), 100, 1)
-		closeOutput(t, out)
 	})
 }
 
@@ -252,7 +245,6 @@ func TestRequests(t *testing.T) {
 			splunk := &hectest.Splunk{Token: testToken}
 			w.add("splunk:8088", splunk)
 			out, _ := w.output(c.table, "http://splunk:8088/services/collector/event")
-			defer closeOutput(t, out)
 			if err := send(t, out, outputtest.Records(t, 1, 3)); err != nil {
 				t.Fatal(err)
 			}

@@ -19,7 +19,6 @@ func TestMetrics(t *testing.T) {
 		w.add("splunk:8088", &hectest.Splunk{Token: testToken, Refuse: refuse(12, 2)})
 		registry := prometheus.NewPedanticRegistry()
 		out, _ := w.output("", "http://splunk:8088")
-		defer closeOutput(t, out)
 		other, _ := w.output("", "http://splunk:8088")
 		other.metrics = newMetrics("other", other.pool.up)
 		registry.MustRegister(out, other)

@@ -33,7 +33,6 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 					}
 					w.add("splunk:8088", splunk)
 					out, _ := w.output("", "http://splunk:8088")
-					defer closeOutput(t, out)
 					start := time.Now()
 					if got := kindOf(send(t, out, outputtest.Records(t, 1, 5))); got != "retry 1m30s" && got != "retry 1m29s" {
 						t.Errorf("%s, want retry 1m30s", got)
@@ -173,7 +172,6 @@ func TestHourOfOutage(t *testing.T) {
 				if strings.Contains(log.String(), testToken) {
 					t.Error("the token is in the log")
 				}
-				closeOutput(t, out)
 			})
 		})
 	}
@@ -213,7 +211,6 @@ func TestMemoryInOutage(t *testing.T) {
 			if n := runtime.NumGoroutine(); n > goroutines+2 {
 				t.Errorf("ack=%v: %d goroutines, %d before", ack, n, goroutines)
 			}
-			closeOutput(t, out)
 		})
 	}
 }

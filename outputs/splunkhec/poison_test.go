@@ -56,7 +56,6 @@ func TestPoison(t *testing.T) {
 				splunk := &hectest.Splunk{Token: testToken, Whole: c.whole, NoNumber: c.noNumber, Refuse: refuse(c.code, c.at...)}
 				w.add("splunk:8088", splunk)
 				out, _ := w.output("", "http://splunk:8088")
-				defer closeOutput(t, out)
 				err := send(t, out, outputtest.Records(t, 1, n))
 				checkRefused(t, err, c.at...)
 				checkAll(t, splunk.Sequences(), n, c.most, c.at...)
@@ -95,7 +94,6 @@ func TestAllPoison(t *testing.T) {
 		splunk := &hectest.Splunk{Token: testToken, Refuse: func(*hectest.Event) int { return 12 }}
 		w.add("splunk:8088", splunk)
 		out, _ := w.output("", "http://splunk:8088")
-		defer closeOutput(t, out)
 		err := send(t, out, outputtest.Records(t, 1, 20))
 		checkRefused(t, err, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)
 		if got := len(splunk.Requests()); got > 20 {
@@ -112,7 +110,6 @@ func TestWrongNumber(t *testing.T) {
 		w.add("splunk:8088", splunk)
 		splunk.Fault = nil
 		out, _ := w.output("", "http://splunk:8088")
-		defer closeOutput(t, out)
 		var a answer
 		a.fill(reply{Code: ptr(6), Event: ptr(99)})
 		out.wg.Add(1)
@@ -140,7 +137,6 @@ func TestTooLong(t *testing.T) {
 				splunk := &hectest.Splunk{Token: testToken, MaxBytes: 40_000, Cloud: cloud}
 				w.add("splunk:8088", splunk)
 				out, log := w.output("", "http://splunk:8088")
-				defer closeOutput(t, out)
 				batch := outputtest.Records(t, 1, 200)
 				batch[99] = outputtest.Record(t, 100, outputtest.Body("sig_long", strings.Repeat("x", 50_000)))
 				checkRefused(t, send(t, out, batch), 100)
@@ -174,7 +170,6 @@ index_rules = [
 		splunk := &hectest.Splunk{Token: testToken, Indexes: []string{"main", "low"}}
 		w.add("splunk:8088", splunk)
 		out, _ := w.output(rules, "http://splunk:8088")
-		defer closeOutput(t, out)
 		batch := outputtest.Records(t, 1, 9)
 		sig := func(i int, change func(*outputs.Record)) {
 			r := batch[i]
@@ -208,7 +203,6 @@ func TestWrongDefaultIndex(t *testing.T) {
 		splunk := &hectest.Splunk{Token: testToken, Indexes: []string{"other"}}
 		w.add("splunk:8088", splunk)
 		out, _ := w.output("index = \"main\"\nindex_rules = [{ index = \"other\", min_severity = 5 }]", "http://splunk:8088")
-		defer closeOutput(t, out)
 		batch := outputtest.Records(t, 1, 3)
 		err := send(t, out, batch)
 		if kindOf(err) != "hold" || !strings.Contains(err.Error(), `"main"`) || !strings.Contains(err.Error(), "http://splunk:8088") {
@@ -249,7 +243,6 @@ func TestOnePartFails(t *testing.T) {
 			if f.calls != 1 || pendingAcks(out) != 0 {
 				t.Errorf("done was called %d times, %d acknowledgements pending", f.calls, pendingAcks(out))
 			}
-			closeOutput(t, out)
 		})
 	}
 }

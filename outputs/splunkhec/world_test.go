@@ -34,13 +34,14 @@ type host struct {
 	conns     []net.Conn
 }
 
-// inWorld runs f on fake time. Everything that it started must end by itself.
+// inWorld runs f on fake time. The hosts and the outputs of the world end with it, also when it fails: a goroutine that is
+// left in the bubble panics the whole test binary and hides why.
 func inWorld(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, hosts: map[string]*host{}}
+		t.Cleanup(w.end)
 		f(t, w)
-		w.end()
 	})
 }
 
@@ -161,12 +162,13 @@ func (l *pipeListener) Close() error {
 
 func (*pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
-// output makes an output in w, closed at the end of the test by closeOutput.
+// output makes an output in w. It is closed when the test ends; a test may close it before.
 func (w *world) output(table string, urls ...string) (*Output, *outputtest.Log) {
 	w.t.Helper()
 	out, log := buildOutput(w.t, table, urls...)
 	out.dial = w.dial
 	out.proxy = nil
+	w.t.Cleanup(func() { closeOutput(w.t, out) })
 	return out, log
 }
 
