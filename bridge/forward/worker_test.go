@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/bubble"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
@@ -178,15 +179,17 @@ func start(t *testing.T, q *memQueue, o *scriptedOutput, change func(*Options)) 
 		change(&opts)
 	}
 	w := New(opts)
-	if err := w.Start(t.Context()); err != nil {
+	if err := w.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { stop(t, w) }) // also of a test that fails: nothing may be left in its bubble
 	return w
 }
 
+// stop stops w, once. A test calls it to look at what is left; the end of the test does it anyway.
 func stop(t *testing.T, w *Worker) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := w.Stop(ctx); err != nil {
 		t.Error(err)
@@ -194,6 +197,21 @@ func stop(t *testing.T, w *Worker) {
 }
 
 func ok(int, []outputs.Record) (time.Duration, error) { return time.Millisecond, nil }
+
+// TestFailing is what TestAFailureLetsOthersRun runs. By itself it passes.
+func TestFailing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &scriptedOutput{fate: func(int, []outputs.Record) (time.Duration, error) { return time.Hour, nil }}
+		start(t, newMemQueue(100), o, nil)
+		time.Sleep(time.Minute)
+		bubble.Fail(t)
+	})
+}
+
+func TestAFailureLetsOthersRun(t *testing.T) {
+	t.Parallel()
+	bubble.FailsAlone(t, "TestFailing", "TestMatchAndOnly")
+}
 
 func TestDeliversEverythingInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/bubble"
 	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
 )
 
@@ -74,6 +75,19 @@ func start(t *testing.T, endpoints ...Endpoint) (*Monitor, *world) {
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
+}
+
+// TestFailing is what TestAFailureLetsOthersRun runs. By itself it passes.
+func TestFailing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start(t, Endpoint{Name: "main", ExpectEvery: time.Hour})
+		bubble.Fail(t)
+	})
+}
+
+func TestAFailureLetsOthersRun(t *testing.T) {
+	t.Parallel()
+	bubble.FailsAlone(t, "TestFailing", "TestSetKeepsAndForgets")
 }
 
 func TestSilenceBeginsAndEnds(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/bubble"
 )
 
 // countingNotifier counts the pings and keeps the last STATUS.
@@ -24,6 +26,30 @@ func countingNotifier(pings *atomic.Int64) *Notifier {
 
 func passing(name string) Check {
 	return Check{Name: name, Run: func(context.Context) error { return nil }}
+}
+
+// runWatchdog runs w until the test ends, however it ends: nothing may be left in its bubble.
+func runWatchdog(t *testing.T, w *Watchdog) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { w.Run(ctx); close(done) }()
+	t.Cleanup(func() { cancel(); <-done })
+}
+
+// TestFailing is what TestAFailureLetsOthersRun runs. By itself it passes.
+func TestFailing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWatchdog(countingNotifier(new(atomic.Int64)), time.Minute, slog.New(slog.DiscardHandler))
+		w.SetChecks([]Check{{Name: "hangs", Run: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}})
+		runWatchdog(t, w)
+		time.Sleep(time.Second)
+		bubble.Fail(t)
+	})
+}
+
+func TestAFailureLetsOthersRun(t *testing.T) {
+	t.Parallel()
+	bubble.FailsAlone(t, "TestFailing", "TestSetChecksKeepsAStallAcrossAReload")
 }
 
 // TestWatchdogStops: every way in which one check of several can stop to pass must stop the pings within two turns
@@ -49,9 +75,7 @@ func TestWatchdogStops(t *testing.T) {
 					}
 					return nil
 				}}})
-				ctx, cancel := context.WithCancel(t.Context())
-				done := make(chan struct{})
-				go func() { w.Run(ctx); close(done) }()
+				runWatchdog(t, w)
 
 				time.Sleep(10*interval + time.Second)
 				if got := pings.Load(); got != 21 {
@@ -73,8 +97,6 @@ func TestWatchdogStops(t *testing.T) {
 				if pings.Load() == stopped {
 					t.Error("no ping after the check passed again")
 				}
-				cancel()
-				<-done
 			})
 		})
 	}

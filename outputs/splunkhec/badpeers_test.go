@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -174,9 +175,11 @@ func TestSlowDown(t *testing.T) {
 func TestBackPressure(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(t *testing.T, w *world) {
-		release := make(chan struct{})
+		released := make(chan struct{})
+		release := sync.OnceFunc(func() { close(released) })
+		defer release()
 		w.add("splunk:8088", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-			<-release
+			<-released
 			hectest.Answer(rw, 200, 0, "Success")
 		}))
 		out, _ := w.output("max_requests_in_flight = 3", "http://splunk:8088")
@@ -191,7 +194,7 @@ func TestBackPressure(t *testing.T) {
 		if <-f.done; !errors.Is(f.err, context.DeadlineExceeded) || time.Since(start) != time.Second {
 			t.Errorf("%v after %v", f.err, time.Since(start))
 		}
-		close(release)
+		release()
 		for _, f := range fates {
 			if <-f.done; f.err != nil {
 				t.Error(f.err)

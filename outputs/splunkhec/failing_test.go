@@ -3,18 +3,13 @@ package splunkhec
 import (
 	"context"
 	"net"
-	"os"
-	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/bubble"
 	"github.com/linuxguard/linuxguard-bridge/outputs/outputtest"
 	"github.com/linuxguard/linuxguard-bridge/outputs/splunkhec/hectest"
 )
-
-// failVariable makes TestFailing fail, in a child process.
-const failVariable = "SPLUNKHEC_FAIL"
 
 // TestFailing is what TestAFailureLetsOthersRun runs. By itself it passes.
 func TestFailing(t *testing.T) {
@@ -28,22 +23,11 @@ func TestFailing(t *testing.T) {
 			sendBatch(context.Background(), out, outputtest.Records(t, 1, 1))
 		}
 		time.Sleep(5 * time.Second)
-		if os.Getenv(failVariable) != "" {
-			t.Fatal("on purpose")
-		}
+		bubble.Fail(t)
 	})
 }
 
-// TestAFailureLetsOthersRun: a test that fails in the middle of a world, with everything under way, says why, and the
-// tests behind it run.
 func TestAFailureLetsOthersRun(t *testing.T) {
 	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.run=^(TestFailing|TestRequests)$")
-	cmd.Env = append(os.Environ(), failVariable+"=yes")
-	out, err := cmd.CombinedOutput()
-	for _, want := range []string{"on purpose", "--- FAIL: TestFailing", "--- PASS: TestRequests"} {
-		if err == nil || !strings.Contains(string(out), want) {
-			t.Errorf("%v, want a failure that says %q:\n%s", err, want, out)
-		}
-	}
+	bubble.FailsAlone(t, "TestFailing", "TestRequests")
 }
