@@ -137,7 +137,7 @@ func (g *globals) demoTraffic(ctx context.Context, dir string) (results []demoRe
 		if !r.accepted() {
 			continue
 		}
-		if _, err := awaitOne(ctx, target.control, r.delivery.ID); err != nil {
+		if _, err := awaitOne(ctx, ctx, target.control, r.delivery.ID); err != nil {
 			return nil, fmt.Errorf("wait for the outputs: %w", err)
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 	"github.com/linuxguard/linuxguard-bridge/bridge/sender"
 )
 
@@ -95,6 +97,43 @@ func TestSendElsewhere(t *testing.T) {
 		}
 		if strings.Contains(stdout.String()+stderr.String(), "sesame") {
 			t.Errorf("send %s prints the secret", c.args)
+		}
+	}
+}
+
+// controlAnswering is a control socket that gives one answer to every question.
+func controlAnswering(t *testing.T, trace string) *admin.Client {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "control") // t.TempDir can be longer than a socket's path may be
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path := filepath.Join(dir, "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, trace) })}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = server.Serve(l) }()
+	t.Cleanup(func() { _ = server.Close(); <-ended })
+	return admin.NewClient(path, "")
+}
+
+// TestWaitShowsHowItStands: when the time is up before the bridge has answered once, the outputs are shown all the same.
+func TestWaitShowsHowItStands(t *testing.T) {
+	t.Parallel()
+	results := []sent{{parcel: parcel{delivery: sender.Delivery{ID: "d"}}, answer: sender.Answer{Status: http.StatusOK, Outcome: "accepted"}}}
+	for fate, want := range map[string]string{
+		"queued":    "not delivered everywhere within 0s\noutput siem: 1 queued",
+		"delivered": "", // meanwhile
+	} {
+		g, stdout, _ := testGlobals(t)
+		control := controlAnswering(t, `{"id":"d","events":[{"bridge_seq":1,"outputs":[{"output":"siem","fate":"`+fate+`","level":"stored"}]}]}`)
+		err := g.awaitOutputs(t.Context(), control, results, 0)
+		if !strings.Contains(stdout.String(), "siem    "+fate) || (err == nil) != (want == "") || err != nil && err.Error() != want {
+			t.Errorf("%s: %v\n%s", fate, err, stdout)
 		}
 	}
 }

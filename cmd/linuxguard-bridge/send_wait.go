@@ -13,8 +13,11 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 )
 
-// tracePause is how often the bridge is asked again.
-const tracePause = 50 * time.Millisecond
+const (
+	tracePause = 50 * time.Millisecond // how often the bridge is asked again
+	// lastLook is how long the bridge may take to answer the last question, beyond the time that deliveries have.
+	lastLook = 5 * time.Second
+)
 
 // What an output can have done with an event, as the control socket's trace calls it; all others are failures.
 const (
@@ -32,7 +35,7 @@ type arrivals struct {
 
 // awaitOutputs waits until no output has any accepted delivery queued any more, and prints how long each took.
 func (g *globals) awaitOutputs(ctx context.Context, control *admin.Client, results []sent, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not delivered everywhere within %v", timeout))
+	waiting, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not delivered everywhere within %v", timeout))
 	defer cancel()
 	outputs := map[string]*arrivals{}
 	waited := 0
@@ -42,7 +45,7 @@ func (g *globals) awaitOutputs(ctx context.Context, control *admin.Client, resul
 			continue
 		}
 		waited++
-		events, err := awaitOne(ctx, control, s.delivery.ID)
+		events, err := awaitOne(ctx, waiting, control, s.delivery.ID)
 		gather(outputs, events)
 		if err != nil {
 			errs = append(errs, err)
@@ -58,21 +61,36 @@ func (g *globals) awaitOutputs(ctx context.Context, control *admin.Client, resul
 	return errors.Join(append(errs, undelivered(outputs)...)...)
 }
 
-// awaitOne asks for one delivery until every output is done with it, and returns the last answer.
-func awaitOne(ctx context.Context, control *admin.Client, id string) ([]admin.TraceEvent, error) {
+// awaitOne asks for one delivery until every output is done with it or waiting ends, and returns the last answer. When
+// waiting ends it asks once more within ctx: waiting bounds what the outputs may take, and a bridge that was slow to
+// answer must not look as if it had no outputs.
+func awaitOne(ctx, waiting context.Context, control *admin.Client, id string) ([]admin.TraceEvent, error) {
+	var last admin.Trace
 	for {
-		trace, err := control.Trace(ctx, id)
+		trace, err := control.Trace(waiting, id)
+		if err == nil {
+			last = trace
+		}
 		if err == nil && settled(trace) {
 			return trace.Events, nil
 		}
-		if err != nil && ctx.Err() == nil {
+		if err != nil && waiting.Err() == nil {
 			return nil, err
 		}
 		select {
-		case <-ctx.Done():
-			return trace.Events, context.Cause(ctx)
+		case <-waiting.Done():
 		case <-time.After(tracePause):
+			continue
 		}
+		ctx, cancel := context.WithTimeout(ctx, lastLook)
+		defer cancel()
+		if trace, err := control.Trace(ctx, id); err == nil {
+			last = trace
+		}
+		if settled(last) {
+			return last.Events, nil
+		}
+		return last.Events, context.Cause(waiting)
 	}
 }
 
