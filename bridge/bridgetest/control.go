@@ -12,7 +12,7 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 )
 
-const controlTimeout = 5 * time.Second
+const controlTimeout = 30 * time.Second // it takes milliseconds
 
 // TryStatus asks the control socket for the daemon's status.
 func (b *Bridge) TryStatus(ctx context.Context) (admin.Status, error) {

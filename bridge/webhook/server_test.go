@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/port"
 )
 
 func send(t testing.TB, client *http.Client, r *http.Request) (int, string) {
@@ -257,7 +259,7 @@ func TestSocketHandOver(t *testing.T) {
 func TestShutdownUnderLoad(t *testing.T) {
 	t.Parallel()
 	for _, http2 := range []bool{false, true} {
-		rig := newRig(t, nil)
+		rig := newRig(t, func(_ *Options, s *ServerOptions) { s.Listen = []string{port.HoldTCP(t)} })
 		rig.queue.before = func(context.Context) error { time.Sleep(2 * time.Millisecond); return nil }
 		url := rig.url()
 		var mu sync.Mutex

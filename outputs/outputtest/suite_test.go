@@ -229,7 +229,12 @@ func TestFlawsAreFound(t *testing.T) {
 		t.Run(flaw, func(t *testing.T) {
 			t.Parallel()
 			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFlawed$")
-			cmd.Env = append(os.Environ(), flawVariable+"="+flaw, outputtest.PatienceVariable+"=500ms")
+			cmd.Env = append(os.Environ(), flawVariable+"="+flaw)
+			switch flaw {
+			case "starts early", "leaks", "forgets done":
+				// What never comes is waited for. All else comes, and gets the time that a busy machine takes.
+				cmd.Env = append(cmd.Env, outputtest.PatienceVariable+"=500ms")
+			}
 			out, err := cmd.CombinedOutput()
 			if err == nil || !strings.Contains(string(out), reason) {
 				t.Errorf("%v, want a failure that says %q:\n%s", err, reason, out)

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/port"
 )
 
 // TCPFault is how a TCP server treats its connections.
@@ -37,7 +39,7 @@ type TCP struct {
 // NewTCP starts a good one.
 func NewTCP(t testing.TB) *TCP {
 	t.Helper()
-	s := &TCP{t: t, Addr: "127.0.0.1:0", conns: map[net.Conn]bool{}}
+	s := &TCP{t: t, Addr: port.HoldTCP(t), conns: map[net.Conn]bool{}}
 	s.Start()
 	t.Cleanup(s.Stop)
 	return s
@@ -46,27 +48,14 @@ func NewTCP(t testing.TB) *TCP {
 // Start listens, on the same address again after Stop.
 func (s *TCP) Start() {
 	s.t.Helper()
-	var ln net.Listener
-	poll1(s.t, func() (err error) {
-		ln, err = net.Listen("tcp", s.Addr) //nolint:noctx // a test's listener ends with Stop
-		return err
-	})
+	ln, err := net.Listen("tcp", s.Addr) //nolint:noctx // a test's listener ends with Stop
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ln, s.Addr = ln, ln.Addr().String()
+	s.ln = ln
 	s.serving.Go(func() { s.accept(ln) })
-}
-
-// poll1 tries f until it succeeds: another process may hold the port for a moment.
-func poll1(t testing.TB, f func() error) {
-	t.Helper()
-	deadline := time.Now().Add(Patience())
-	for err := f(); err != nil; err = f() {
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
 }
 
 // Stop closes the listener and resets every connection, as the kernel does for a killed process with unread data.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/port"
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/testcert"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/outputtest"
@@ -154,13 +155,10 @@ type restartable struct {
 
 func (r *restartable) start() {
 	r.t.Helper()
-	var l net.Listener
-	eventually(r.t, "listen again", func() (ok bool) {
-		var err error
-		l, err = net.Listen(r.network, r.at)
-		return err == nil
-	})
-	r.at = l.Addr().String()
+	l, err := net.Listen(r.network, r.at)
+	if err != nil {
+		r.t.Fatal(err)
+	}
 	r.now = &peer{Listener: l}
 	r.now.serve(func(c net.Conn) {
 		got := &sink{}
@@ -198,7 +196,7 @@ func TestConformanceTLS(t *testing.T) {
 	config := &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: set.Authority.Pool(),
 		MinVersion: tls.VersionTLS12}
 	outputtest.Run(t, func(t *testing.T) outputtest.Harness {
-		r := &restartable{t: t, network: "tcp", at: "127.0.0.1:0", wrap: func(c net.Conn) net.Conn { return tls.Server(c, config) }}
+		r := &restartable{t: t, network: "tcp", at: port.HoldTCP(t), wrap: func(c net.Conn) net.Conn { return tls.Server(c, config) }}
 		r.start()
 		t.Cleanup(r.stop)
 		table := fmt.Sprintf("addresses = [\"tls://%s\"]\nca_file = %q\ncert_file = %q\nkey_file = %q", r.at, set.CAFile, set.ClientCert, set.ClientKey)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/port"
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/testcert"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
@@ -167,10 +168,8 @@ func TestSlowReader(t *testing.T) {
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	var first, second sink
-	a := listen(t, "tcp", first.drain)
+	addrA := port.HoldTCP(t) // nobody there
 	b := listen(t, "tcp", second.drain)
-	addrA := a.Addr().String()
-	a.stop() // nobody there
 	o := start(t, fmt.Sprintf(`addresses = ["tcp://%s", "tcp://%s"]`+"\nmax_connection_age = \"1s\"", addrA, b.Addr()))
 	mustDeliver(t, o, records(1, 3))
 	if s := o.Status(); s.Peer != "tcp://"+b.Addr().String() {
@@ -178,7 +177,7 @@ func TestFailover(t *testing.T) {
 	}
 	l, err := net.Listen("tcp", addrA)
 	if err != nil {
-		t.Fatal("the address was taken meanwhile, run it again: ", err)
+		t.Fatal(err)
 	}
 	again := &peer{Listener: l}
 	again.serve(first.drain)
@@ -216,9 +215,7 @@ func TestFailoverFromAPeerThatTakesNothing(t *testing.T) {
 
 func TestNobodyThere(t *testing.T) {
 	t.Parallel()
-	p := listen(t, "tcp", func(net.Conn) {})
-	p.stop()
-	at := p.Addr().String()
+	at := port.HoldTCP(t)
 	o := start(t, fmt.Sprintf(`addresses = ["tcp://%s", "relp://%s", "unix:///nonexistent/log"]`, at, at))
 	for range 2 {
 		err := deliver(t, o, records(1, 1))
@@ -239,12 +236,7 @@ func TestNobodyThere(t *testing.T) {
 
 func TestUDPNoticesThatNobodyListens(t *testing.T) {
 	t.Parallel()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := conn.LocalAddr().String()
-	_ = conn.Close()
+	at := port.RefuseUDP(t)
 	other, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/port"
 	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
@@ -182,12 +183,14 @@ type peer struct {
 	conns []net.Conn
 }
 
-// listen starts a peer on network; for unix it makes up the path.
+// listen starts a peer on network; for unix it makes up the path. A TCP port stays held after stop, until the test ends.
 func listen(t testing.TB, network string, serve func(net.Conn)) *peer {
 	t.Helper()
-	at := "127.0.0.1:0"
+	var at string
 	if network == "unix" {
 		at = filepath.Join(t.TempDir(), "log")
+	} else {
+		at = port.HoldTCP(t)
 	}
 	l, err := net.Listen(network, at)
 	if err != nil {

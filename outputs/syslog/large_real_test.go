@@ -168,7 +168,7 @@ func TestTornOverRELP(t *testing.T) {
 	finished := p.start(t.Context())
 	p.waitProgress(t, n)
 	<-finished
-	got := settle(t, d, n)
+	got := settle(t, d, p.out, n)
 	t.Logf("%d records, %d batches failed: %d lost, %d repeated", n, len(p.failures), got.lost, got.extra)
 	if got.lost > 0 || len(p.failures) == 0 {
 		t.Errorf("%d lost with %d failures", got.lost, len(p.failures))

@@ -75,7 +75,11 @@ func TestRELPOpenThatFails(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			p := listenRELP(t, c.handle)
-			o := start(t, p.table(`connect_timeout = "300ms"`))
+			var more []string
+			if c.name == "never answered" { // all others have their time
+				more = append(more, `connect_timeout = "300ms"`)
+			}
+			o := start(t, p.table(more...))
 			err := deliver(t, o, records(1, 1))
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), p.Addr().String()) {
 				t.Errorf("%v, want %q", err, c.want)
@@ -152,7 +156,11 @@ func TestRELPBreaks(t *testing.T) {
 					c.end(s)
 				}
 			})
-			o := start(t, p.table(`ack_timeout = "500ms"`))
+			var more []string
+			if c.name == "silence" { // all others have their time; here the answers that do come must come within this
+				more = append(more, `ack_timeout = "3s"`)
+			}
+			o := start(t, p.table(more...))
 			f := &fate{}
 			for i := range 4 {
 				o.Send(t.Context(), records(1+i*4, 4), f.done()) // transactions 2..5, 6..9, ...

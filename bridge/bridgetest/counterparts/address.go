@@ -48,6 +48,26 @@ func listening(pid int) (map[string]bool, error) {
 	return found, nil
 }
 
+// connections counts the TCP connections of servers at host, those included that nobody has accepted yet.
+func connections(host string) (n int, err error) {
+	file, err := os.Open("/proc/self/net/tcp")
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close() //nolint:errcheck // read only
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 4 || fields[3] == "0A" || fields[3] == "06" { // LISTEN, and TIME-WAIT: all is read
+			continue
+		}
+		if local, _, _ := net.SplitHostPort(parseAddress(fields[1])); local == host {
+			n++
+		}
+	}
+	return n, lines.Err()
+}
+
 func socketInodes(pid int) (map[string]bool, error) {
 	links, err := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/fd/*")
 	if err != nil {

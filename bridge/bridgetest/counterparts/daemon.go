@@ -99,6 +99,22 @@ func (d *Daemon) Pause() { d.t.Helper(); signal(d.t, d.process, syscall.SIGSTOP)
 // Resume ends Pause.
 func (d *Daemon) Resume() { d.t.Helper(); signal(d.t, d.process, syscall.SIGCONT) }
 
+// WaitIdle waits until the daemon has closed every TCP connection, which it does at the end of what it has read: when the
+// senders have closed theirs, it has taken all that they wrote.
+func (d *Daemon) WaitIdle(timeout time.Duration) {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	var open int
+	err := proc.Poll(ctx, func() (idle bool, err error) {
+		open, err = connections(d.host)
+		return open == 0, err
+	}, func() string { return fmt.Sprintf("%s still has %d connections open", d.process.Name, open) })
+	if err != nil {
+		d.t.Fatal(err)
+	}
+}
+
 // Log is the daemon's own output so far, for messages and for the curious.
 func (d *Daemon) Log() string { return d.process.LastWords() }
 
