@@ -15,6 +15,9 @@ GOLANGCI_LINT := .cache/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-li
 # Counterparts that bring dependencies of their own are modules of their own, built by the tests.
 NESTED := $(patsubst %/go.mod,%,$(wildcard bridge/bridgetest/*/go.mod))
 
+# go test with a limit for the whole run, which says at the limit what it was waiting for.
+GOTEST := $(GO) run ./bridge/bridgetest/gotest
+
 FUZZTIME ?= 15s
 
 .PHONY: help
@@ -32,17 +35,17 @@ demo: build ## run the bridge on throw-away secrets, send it samples and show wh
 .PHONY: test
 test: counterparts ## all tests with the race detector, real rsyslog, syslog-ng and HEC receiver included (15 minutes at most)
 	@.ci/need-cc
-	$(GO) test -race -timeout 14m ./...
+	$(GOTEST) -limit 15m -- -race ./...
 
 .PHONY: test-long
 test-long: counterparts ## the long forms (500 kills, more rounds, long fuzzing); before a release
 	@.ci/need-cc
-	LINUXGUARD_LONG=1 $(GO) test -race -count=1 -timeout 6h ./...
+	LINUXGUARD_LONG=1 $(GOTEST) -limit 12h -- -race -count=1 ./...
 	FUZZTIME=5m .ci/fuzz
 	LINUXGUARD_LONG=1 $(MAKE) test-package
 
 .PHONY: counterparts
-counterparts: ## fetch and build the programs that the tests talk to, print their versions
+counterparts: ## fetch and build the programs that the tests talk to, print their versions (minutes, the first time)
 	@$(GO) version
 	@$(GO) run ./bridge/bridgetest/counterparts/fetch
 

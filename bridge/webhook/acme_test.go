@@ -5,42 +5,17 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/counterparts"
 )
-
-// pebbleDir is the nested module with Let's Encrypt's test CA.
-const pebbleDir = "../bridgetest/pebble"
-
-// buildPebble builds it once for all tests of this process.
-var buildPebble = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "pebble")
-	if err != nil {
-		return "", err
-	}
-	build := exec.Command("go", "build", "-o", filepath.Join(dir, "pebble"), ".")
-	build.Dir = pebbleDir
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("letsencrypt/pebble can't be built in %s, and without it ACME is not tested: %w\n%s", pebbleDir, err, out)
-	}
-	return filepath.Join(dir, "pebble"), nil
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if pebble, err := buildPebble(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(pebble))
-	}
-	os.Exit(code)
-}
 
 // pebble is a running test CA.
 type pebble struct {
@@ -51,12 +26,8 @@ type pebble struct {
 // startPebble starts one that validates at these listeners; nil stands for a port where nobody listens.
 func startPebble(t *testing.T, http01, alpn01 net.Listener, args ...string) *pebble {
 	t.Helper()
-	binary, err := buildPebble()
-	if err != nil {
-		t.Fatal(err)
-	}
 	args = append([]string{"-http-port", portOf(http01), "-tls-port", portOf(alpn01)}, args...)
-	command := exec.CommandContext(t.Context(), binary, args...)
+	command := exec.CommandContext(t.Context(), counterparts.Pebble(t), args...)
 	command.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1")
 	stdin, err := command.StdinPipe()
 	if err != nil {

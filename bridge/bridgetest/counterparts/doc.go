@@ -1,7 +1,8 @@
 // Package counterparts starts the real programs that the bridge talks to, for tests: Debian's rsyslog and syslog-ng, and
 // OpenTelemetry's Splunk HEC receiver. None of them is installed: Debian's packages are downloaded and unpacked into
 // .cache/counterparts of the repository (apt-get download, dpkg -x, no root; the two conflict as installed packages),
-// the HEC receiver is built there from the nested module bridge/bridgetest/peers.
+// the HEC receiver is built there from the nested module bridge/bridgetest/peers, Let's Encrypt's test CA from
+// bridge/bridgetest/pebble.
 //
 // A counterpart that can't be had fails the test with a line that says what is missing; nothing is skipped.
 //

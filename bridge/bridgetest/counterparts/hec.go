@@ -2,17 +2,14 @@ package counterparts
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/proc"
-	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/repo"
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/testcert"
 )
 
@@ -41,7 +38,7 @@ const hecPort = "8088"
 // and reports it with each event.
 func HECReceiver(t testing.TB, o HECOptions) *HEC {
 	t.Helper()
-	built, err := buildHECReceiver(t.Context())
+	built, err := hecReceiver().build(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,34 +122,3 @@ func (h *HEC) Pause() { h.t.Helper(); signal(h.t, h.process, syscall.SIGSTOP) }
 
 // Resume ends Pause.
 func (h *HEC) Resume() { h.t.Helper(); signal(h.t, h.process, syscall.SIGCONT) }
-
-type builtHEC struct{ binary, version string }
-
-// buildHECReceiver builds the nested module's receiver into the cache; the Go tool leaves one that is up to date alone.
-func buildHECReceiver(ctx context.Context) (builtHEC, error) {
-	root, err := repo.Root()
-	if err != nil {
-		return builtHEC{}, err
-	}
-	cache, err := repo.Cache("counterparts")
-	if err != nil {
-		return builtHEC{}, err
-	}
-	peers := filepath.Join(root, "bridge", "bridgetest", "peers")
-	b := builtHEC{binary: filepath.Join(cache, "hecreceiver")}
-	if err := repo.Build(ctx, peers, "./hecreceiver", b.binary, "-trimpath"); err != nil {
-		return builtHEC{}, fmt.Errorf("the HEC receiver can't be built (needs the Go module proxy): %w", err)
-	}
-	b.version, err = moduleVersion(ctx, peers)
-	return b, err
-}
-
-func moduleVersion(ctx context.Context, dir string) (string, error) {
-	text, err := repo.Output(ctx, dir, "go", "list", "-m", "-json", "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/splunkhecreceiver")
-	if err != nil {
-		return "", err
-	}
-	var m struct{ Version string }
-	err = json.NewDecoder(strings.NewReader(text)).Decode(&m)
-	return m.Version, err
-}

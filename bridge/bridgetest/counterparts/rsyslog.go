@@ -1,9 +1,7 @@
 package counterparts
 
 import (
-	"context"
 	_ "embed"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -118,21 +116,4 @@ func wanted(host string, ports map[string]int) []string {
 		all = append(all, network+" "+net.JoinHostPort(host, strconv.Itoa(port)))
 	}
 	return all
-}
-
-// Prepare fetches and builds every counterpart and returns one line on each with its version.
-func Prepare(ctx context.Context) ([]string, error) {
-	var lines []string
-	for _, d := range programs() {
-		tree, err := d.fetch(ctx)
-		if err != nil {
-			return nil, err
-		}
-		lines = append(lines, fmt.Sprintf("%s: %s", d.name, tree.versions))
-	}
-	version, err := buildHECReceiver(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return append(lines, "OpenTelemetry splunkhecreceiver: "+version.version), nil
 }

@@ -1,5 +1,5 @@
 // Command fetch gets every counterpart of the tests ready in .cache/counterparts and prints their versions, so that a
-// missing one is said in one line before any test runs.
+// missing one is said in one line before any test runs. It prints a line at least every half minute.
 package main
 
 import (
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/counterparts"
 )
@@ -16,13 +17,9 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	lines, err := counterparts.Prepare(ctx)
-	if err != nil {
+	if err := counterparts.Prepare(ctx, 30*time.Second, func(line string) { fmt.Println("counterparts:", line) }); err != nil {
 		fmt.Fprintf(os.Stderr, "counterparts: %v\n", err)
 		return 1
-	}
-	for _, line := range lines {
-		fmt.Println("counterpart", line)
 	}
 	return 0
 }
