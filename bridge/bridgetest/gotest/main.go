@@ -38,7 +38,7 @@ func run(ctx context.Context, out io.Writer, dir string, limit time.Duration, ar
 	defer cancel()
 	packages, err := list(ctx, dir, args)
 	if err != nil {
-		fmt.Fprintln(out, "gotest:", err)
+		_, _ = fmt.Fprintln(out, "gotest:", err)
 		return 1
 	}
 	r := newReport(out, packages, time.Now)
@@ -48,7 +48,7 @@ func run(ctx context.Context, out io.Writer, dir string, limit time.Duration, ar
 		return 1
 	}
 	if err != nil {
-		fmt.Fprintln(out, "gotest:", err)
+		_, _ = fmt.Fprintln(out, "gotest:", err)
 		return 1
 	}
 	return code

@@ -71,10 +71,10 @@ func (r *report) read(stream io.Reader) error {
 			if json.Unmarshal(line, &e) == nil && e.Action != "" {
 				r.take(e)
 			} else {
-				fmt.Fprintf(r.out, "%s", line)
+				_, _ = fmt.Fprintf(r.out, "%s", line)
 			}
 		}
-		if err == io.EOF { //nolint:errorlint // the bufio contract
+		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
@@ -85,7 +85,7 @@ func (r *report) read(stream io.Reader) error {
 
 func (r *report) take(e event) {
 	if e.Action == "build-output" {
-		fmt.Fprint(r.out, e.Output)
+		_, _ = fmt.Fprint(r.out, e.Output)
 		return
 	}
 	if e.Package == "" {
@@ -140,7 +140,7 @@ func (r *report) end(path string, p *pkg, whole *test) {
 	}
 	for _, line := range whole.output {
 		if whole.failed || line != "PASS\n" {
-			fmt.Fprint(r.out, line)
+			_, _ = fmt.Fprint(r.out, line)
 		}
 	}
 }
@@ -158,7 +158,7 @@ func (r *report) print(t *test) {
 			said = append(said, indent+line)
 		}
 	}
-	fmt.Fprint(r.out, strings.Join(append(results, said...), ""))
+	_, _ = fmt.Fprint(r.out, strings.Join(append(results, said...), ""))
 }
 
 // unfinished says what has not ended when the run had to: what failed already, then the tests that ran in each package and for how long, innermost
@@ -171,7 +171,7 @@ func (r *report) unfinished(cause error) {
 			}
 		}
 	}
-	fmt.Fprintf(r.out, "\nFAIL: %v; these had not ended:\n", cause)
+	_, _ = fmt.Fprintf(r.out, "\nFAIL: %v; these had not ended:\n", cause)
 	var waiting []string
 	for _, path := range slices.Sorted(maps.Keys(r.left)) {
 		p := r.left[path]
@@ -180,13 +180,13 @@ func (r *report) unfinished(cause error) {
 			waiting = append(waiting, name)
 			continue
 		}
-		fmt.Fprintf(r.out, "  %s, which ran for %v\n", name, r.since(p.started))
+		_, _ = fmt.Fprintf(r.out, "  %s, which ran for %v\n", name, r.since(p.started))
 		for _, t := range p.running() {
-			fmt.Fprintf(r.out, "    %s, for %v\n", t.name, r.since(t.started))
+			_, _ = fmt.Fprintf(r.out, "    %s, for %v\n", t.name, r.since(t.started))
 		}
 	}
 	if len(waiting) > 0 {
-		fmt.Fprintf(r.out, "  not begun (to be built, or waiting for their turn): %s\n", strings.Join(waiting, ", "))
+		_, _ = fmt.Fprintf(r.out, "  not begun (to be built, or waiting for their turn): %s\n", strings.Join(waiting, ", "))
 	}
 }
 
