@@ -25,12 +25,16 @@ type attack struct {
 	slow   atomic.Int64 // slow connections open now
 	forged atomic.Int64 // forged requests answered 401 or 429
 	wrong  atomic.Int64 // forged requests answered anything else
+
+	// hands bounds the connections that are being opened at a time. This process pays for both ends of a handshake: what
+	// is more than the machine can do makes every delivery late, and shows nothing of the server.
+	hands chan struct{}
 }
 
 // startAttack opens slow connections (idle after the handshake, slow in the header, slow in the body), each opened
 // anew a second after the server has closed it, and floods with forgers clients.
 func startAttack(ctx context.Context, rig *rig, slow, forgers int) *attack {
-	a := &attack{rig: rig, ctx: ctx}
+	a := &attack{rig: rig, ctx: ctx, hands: make(chan struct{}, 8)}
 	for i := range slow {
 		a.all.Go(func() { a.beSlow(i) })
 	}
@@ -50,13 +54,33 @@ func (a *attack) tls() *tls.Config {
 
 func (a *attack) beSlow(i int) {
 	for a.ctx.Err() == nil {
-		if conn, err := a.dialer(i).DialContext(a.ctx, "tcp", a.rig.addr()); err == nil {
+		if conn, err := a.open(i); err == nil {
 			a.slow.Add(1)
 			a.hold(i, conn)
 			a.slow.Add(-1)
 		}
 		a.pause(time.Second)
 	}
+}
+
+// open connects, and shakes hands but for every fourth.
+func (a *attack) open(i int) (net.Conn, error) {
+	select {
+	case a.hands <- struct{}{}:
+		defer func() { <-a.hands }()
+	case <-a.ctx.Done():
+		return nil, a.ctx.Err()
+	}
+	conn, err := a.dialer(i).DialContext(a.ctx, "tcp", a.rig.addr())
+	if err != nil || i%4 == 0 {
+		return conn, err
+	}
+	secure := tls.Client(conn, a.tls())
+	if err := secure.HandshakeContext(a.ctx); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return secure, nil
 }
 
 func (a *attack) pause(d time.Duration) {
@@ -68,16 +92,12 @@ func (a *attack) pause(d time.Duration) {
 
 // hold keeps conn busy with as little as possible until the server closes it.
 func (a *attack) hold(i int, conn net.Conn) {
-	defer conn.Close() //nolint:errcheck // on purpose without manners
 	raw := conn
-	defer context.AfterFunc(a.ctx, func() { _ = raw.Close() })()
-	if i%4 != 0 { // the others don't even shake hands
-		secure := tls.Client(conn, a.tls())
-		if secure.HandshakeContext(a.ctx) != nil {
-			return
-		}
-		conn = secure
+	if secure, ok := conn.(*tls.Conn); ok {
+		raw = secure.NetConn()
 	}
+	defer raw.Close() //nolint:errcheck // on purpose without manners
+	defer context.AfterFunc(a.ctx, func() { _ = raw.Close() })()
 	switch i % 4 {
 	case 2:
 		_, _ = io.WriteString(conn, "POST "+testPath+" HTTP/1.1\r\nHost: bridge\r\nX-Slow: ")
