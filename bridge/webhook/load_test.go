@@ -171,8 +171,11 @@ func memory() float64 {
 	return float64(m.HeapInuse+m.StackInuse) / (1 << 20)
 }
 
+// quietRig has time for slow clients: connections give way to others and not to deadlines, so that the attack is as strong
+// on a slow machine, and no signed delivery that this machine is late with is cut off.
 func quietRig(tb testing.TB, limit int) *rig {
 	return newRig(tb, func(o *Options, s *ServerOptions) {
+		s.HeaderTimeout, s.ReadTimeout = 5*time.Minute, 5*time.Minute
 		o.Log = slog.New(slog.DiscardHandler)
 		o.FailureBurst, s.Log, s.MaxConnections = DefaultFailureBurst, o.Log, limit
 	})
