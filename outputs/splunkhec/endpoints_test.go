@@ -125,6 +125,23 @@ func TestOneBadToken(t *testing.T) {
 	})
 }
 
+// TestOneBadTokenOneAway: a collector that is away holds nothing, whether it was tried with the other or still rests.
+func TestOneBadTokenOneAway(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		w.add("away:1", &hectest.Splunk{Token: testToken})
+		w.set("away:1", func(h *host) { h.down = true })
+		w.add("bad:1", &hectest.Splunk{Token: "another"})
+		out, _ := w.output("", "http://bad:1", "http://away:1")
+		for i := range 60 {
+			if err := send(t, out, outputtest.Records(t, 1, 1)); kindOf(err) != "retry" {
+				t.Fatalf("attempt %d: %v", i, err)
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}
+
 // TestFailover: a request that fails at one collector goes to the other within the same attempt, with nothing lost.
 func TestFailover(t *testing.T) {
 	t.Parallel()

@@ -25,7 +25,7 @@ func (o *Output) exchange(ctx context.Context, b *body, delivered func(error)) (
 	for {
 		e, wait := o.pool.pick(tried)
 		if e == nil {
-			return answer{}, o.nobody(worst, wait)
+			return answer{}, o.nobody(o.mildest(worst, tried), wait)
 		}
 		ans, err := o.post(ctx, e, b, delivered)
 		if err == nil {
@@ -50,6 +50,18 @@ func (o *Output) nobody(worst error, wait time.Duration) error {
 		return &outputs.RetryError{Err: worst, After: wait}
 	}
 	return &outputs.RetryError{Err: errors.New("every collector has asked for a pause (Retry-After)"), After: wait}
+}
+
+// mildest is worst, or the last problem of an endpoint that was left alone this time: one that is away may come back by
+// itself, whether it was tried or rests, so that the others' need of an operator must not hold the output.
+func (o *Output) mildest(worst error, tried []*endpoint) error {
+	if worst == nil {
+		return nil
+	}
+	for _, problem := range o.pool.untried(tried) {
+		worst = milder(worst, problem)
+	}
+	return worst
 }
 
 // milder chooses between the failures of two endpoints the one after which trying again comes sooner.

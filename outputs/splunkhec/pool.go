@@ -137,6 +137,18 @@ func (p *pool) worked(e *endpoint) (news bool) {
 	return news
 }
 
+// untried returns the last problems of the endpoints that are not in tried.
+func (p *pool) untried(tried []*endpoint) (problems []error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.endpoints {
+		if e.health.problem != nil && !slices.Contains(tried, e) {
+			problems = append(problems, e.health.problem)
+		}
+	}
+	return problems
+}
+
 // snapshot returns the problems of the endpoints that are down and the one used last (nil: none yet).
 func (p *pool) snapshot() (problems []error, last *endpoint) {
 	p.mu.Lock()
