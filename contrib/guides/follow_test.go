@@ -139,14 +139,15 @@ func reload(t *testing.T, b *bridgetest.Bridge) {
 }
 
 // keepPosting posts, one after the other, until the function that it returns is called; an answer other than 200 fails.
+// The last one gets its answer, too: the daemon would go on with a request that was given up, and count it later.
 func keepPosting(t *testing.T, b *bridgetest.Bridge, signer *sender.Signer) (stop func()) {
 	client := b.Client(sender.ClientOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
 	var done sync.WaitGroup
 	done.Go(func() {
 		for ctx.Err() == nil {
-			answer, err := client.Post(ctx, signer.Deliver(contribtest.Sample(3, "rotation")))
-			if ctx.Err() == nil && (err != nil || !answer.OK()) {
+			answer, err := client.Post(t.Context(), signer.Deliver(contribtest.Sample(3, "rotation")))
+			if t.Context().Err() == nil && (err != nil || !answer.OK()) {
 				t.Errorf("in the middle of the rotation: %v, %v", answer, err)
 				return
 			}
