@@ -2,171 +2,37 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"time"
-
-	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
-)
-
-// Event is one verified webhook, as it is stored: the body as received and the proof of where it came from.
-type Event struct {
-	Seq uint64 // bridge_seq: set by the queue, gap-free, from 1
-
-	ReceivedAt time.Time
-	Endpoint   string
-	DeliveryID string // LinuxGuard-Delivery as received; may be empty, it is not signed
-	Signature  string // the LinuxGuard-Signature header
-	SecretName string // of the secret that verified it
-	ClientAddr string
-	Header     []Header // the request headers that some output's match names
-	Body       []byte
-
-	ResendOf  uint64   // the sequence that this one repeats by an operator's command
-	Only      []string // the outputs that a re-sent event is for; empty: all
-	Synthetic bool     // made by the bridge itself, not by LinuxGuard
-
-	// Signal is Body decoded. The appender sets it (nil: Body is no JSON object); Read returns it set for
-	// every event that can be decoded, from memory where the queue still has it.
-	Signal *signal.Signal
-}
-
-// Header is one kept request header.
-type Header struct{ Name, Value string }
-
-// Outcome is what Append did with an event.
-type Outcome int
-
-// The outcomes. All of them are durable when Append returns.
-const (
-	Accepted    Outcome = iota + 1
-	Duplicate           // known already; Receipt.Seq is the first one's
-	Quarantined         // kept, not forwarded; Receipt.Reason says why
-)
-
-// String returns the outcome's name as the webhook's answer and the metrics show it.
-func (o Outcome) String() string {
-	switch o {
-	case Accepted:
-		return "accepted"
-	case Duplicate:
-		return "duplicate"
-	case Quarantined:
-		return "quarantined"
-	default:
-		return "unknown"
-	}
-}
-
-// Receipt is Append's answer.
-type Receipt struct {
-	Outcome Outcome
-	Seq     uint64 // of the event, or of the first one for a duplicate; 0 for a quarantined one
-	Reason  string // why it is quarantined
-	// Reused reports that the delivery ID is known with another signal_id; the event was accepted all the same.
-	Reused bool
-}
-
-// Reasons of the queue's own for the quarantine. The others come from signal and from bridge/webhook.
-const (
-	ReasonEvicted = "evicted" // a body no newer than what the full dedupe memory had to forget
-	ReasonDamaged = "damaged" // a stored value that fails its checksum
-)
-
-// Errors of Append. All of them mean: nothing was made durable, answer 503.
-var (
-	// ErrFull says that the disk allowance (max_bytes) is used up by events that some output still holds.
-	ErrFull = errors.New("the queue is full")
-	// ErrUnavailable says that the queue can't write now: no space, failed write or sync, closed.
-	ErrUnavailable = errors.New("the queue is unavailable")
-	// ErrLocked says that another process has the queue's folder open.
-	ErrLocked = errors.New("the queue's folder is in use by another process")
 )
 
 // Appender is the receiving side's view of a queue.
 type Appender interface {
-	// Append judges e against the memory of seen deliveries and makes it durable. It returns after the commit that
-	// holds the event, its delivery ID and its body digest is fsynced; a duplicate of an append in flight waits for
-	// that one's commit and shares its outcome. hold, when not empty, is the reason for which e goes to the
-	// quarantine instead of to the outputs unless it is a duplicate. An ended ctx ends the wait, not a commit
-	// that has begun: the event may then be durable all the same. e and its body must not change afterwards.
-	Append(ctx context.Context, e *Event, hold string) (Receipt, error)
+	// Append judges e against the memory of deliveries and makes it durable. It returns after the event, its delivery ID
+	// and its body digest are synced; a duplicate of an append in flight waits for that one and shares its outcome.
+	// reason, when not empty, is why e goes to the quarantine instead of to the outputs unless it is a duplicate. An
+	// ended ctx ends the wait, not a write that has begun: the event may then be durable all the same. e and its body
+	// must not change afterwards.
+	Append(ctx context.Context, e *Event, reason string) (Receipt, error)
+	// Generation changes whenever what was acknowledged before may have changed under us: a reopen, a reconnect, a
+	// loss. It is 0 while the queue can't vouch for anything because it is unavailable; a full queue is available.
+	Generation() uint64
 }
 
-// Reader is one output's view of a queue.
-type Reader interface {
-	// Cursor returns the highest sequence that output is done with.
-	Cursor(output string) (uint64, error)
-	// Read returns committed events with a sequence above after, in order: at most limit, and no more than
-	// maxBytes of bodies except for the first. It waits until there is at least one or ctx ends. Sequences that
-	// are missing in the result (dropped, damaged, deleted) will never come. The events are shared: read-only.
-	Read(ctx context.Context, after uint64, limit, maxBytes int) ([]*Event, error)
-	// Range returns the committed events with a sequence in first..last, in order, and no more than maxBytes of
-	// bodies except for the first. It never waits: none means that none of them is left.
-	Range(ctx context.Context, first, last uint64, maxBytes int) ([]*Event, error)
-	// Advance says that output is done with everything up to p.Through. It returns at once; the queue commits
-	// progress within its cursor interval and on Close, and deletes events that every output is past.
-	Advance(output string, p Progress)
-	// Quarantine makes refused records durable in the quarantine. It returns after the commit.
-	Quarantine(ctx context.Context, items []QuarantineItem) error
+// Outputs is where the bridge says which outputs it has, and where workers get theirs.
+type Outputs interface {
+	// Declare names all outputs of this bridge. A new one gets a cursor. One that no bridge names any more ends: it
+	// stops holding events back and its tenure is lost; the result maps each ended one to the events it had left.
+	Declare(ctx context.Context, specs []OutputSpec) (left map[string]uint64, err error)
+	// Claim waits until this bridge owns the declared output and returns its tenure. A second claim waits for the
+	// first one's release. ErrNotFound: it is not declared.
+	Claim(ctx context.Context, output string) (*Tenure, error)
+	// Forget ends an output that this bridge has not declared, although another bridge's last declaration may name
+	// it, and returns the events that it had left. ErrNotFound: there is none.
+	Forget(ctx context.Context, output string) (left uint64, err error)
+	// Replay moves an output's cursor back, so that events received at or after since are sent again as far as they
+	// are kept, and ends its tenure. It returns how many there are.
+	Replay(ctx context.Context, output string, since time.Time) (events uint64, err error)
 }
-
-// Progress is what became of the sequences up to Through since the last Progress of the same output. Runs at or below the
-// cursor that the queue has itself moved (drop_oldest) are ignored.
-type Progress struct {
-	Through uint64
-	Runs    []Run // contiguous, in order, ending at Through
-}
-
-// Fate is what became of one event at one output.
-type Fate uint8
-
-// The fates.
-const (
-	Delivered Fate = iota + 1
-	Filtered       // the output's match does not want it, or a re-sent event is for others
-	Refused        // quarantined: the destination refuses it for good
-	Dropped        // by when_full = "drop_oldest"
-	Lost           // damaged on disk; its raw bytes are in the quarantine
-)
-
-// String returns the fate's name as reconcile and trace show it.
-func (f Fate) String() string {
-	switch f {
-	case Delivered:
-		return "delivered"
-	case Filtered:
-		return "filtered"
-	case Refused:
-		return "quarantined"
-	case Dropped:
-		return "dropped"
-	case Lost:
-		return "damaged"
-	default:
-		return "unknown"
-	}
-}
-
-// Run is a range of sequences with one fate.
-type Run struct {
-	First, Last uint64
-	Fate        Fate
-	Level       string    // of a delivery, e.g. "kernel-acknowledged"
-	At          time.Time // when the last of them was done
-}
-
-// QuarantineItem is one event that is kept and not forwarded.
-type QuarantineItem struct {
-	ID     uint64 // set by the queue
-	Reason string
-	Output string // the output that refused it, or "receive"
-	At     time.Time
-	Event  Event  // Seq is 0 for one that never was in the queue
-	Raw    []byte // of a damaged value, the bytes as they were read
-}
-
-// ReceiveQuarantine is the Output of items that were quarantined before the queue.
-const ReceiveQuarantine = "receive"
 
 // OutputSpec names one output to the queue.
 type OutputSpec struct {
@@ -175,82 +41,152 @@ type OutputSpec struct {
 	StartAtOldest bool // a new output begins with the oldest kept event instead of now
 }
 
-// Operator is the view of the command line and the status page.
-type Operator interface {
-	// SetOutputs makes specs the outputs that hold events back. A new one gets a cursor, a removed one stops holding
-	// events back; the result maps each removed one to the number of events that it had left.
-	SetOutputs(ctx context.Context, specs []OutputSpec) (left map[string]uint64, err error)
-	// ListQuarantine returns up to limit items with an ID above after, without their bodies when brief.
-	ListQuarantine(ctx context.Context, after uint64, limit int, brief bool) ([]QuarantineItem, error)
-	// Resend puts a quarantined item back into the queue, for the named outputs (none: for all when it came from
-	// "receive", else for the one that refused it), and removes it from the quarantine in the same transaction.
+// Tenure is the time during which this bridge owns one output.
+type Tenure struct {
+	Output   string
+	BridgeID string // under which the sequences of this tenure are given; a change ends the tenure
+	Lease
+	Stream
+}
+
+// Lease is the ownership of an output or of a role.
+type Lease interface {
+	// Valid reports whether the ownership still stands, by what this process can know without asking anybody. It is
+	// cheap; a worker asks it right before each send.
+	Valid() bool
+	// Lost is closed when the ownership has ended for whatever reason but Release.
+	Lost() <-chan struct{}
+	// Release gives the ownership up, after what was advanced is on its way to the disk. Afterwards the lease is not
+	// valid. A second call does nothing.
+	Release()
+}
+
+// Stream is an output's events and its progress. After the tenure's end every method returns ErrLost, or does nothing.
+type Stream interface {
+	// Cursor returns the highest sequence that the output is done with. The queue moves it for drop_oldest; a worker
+	// leaves out what is at or below it before each send.
+	Cursor() uint64
+	// Read returns what has a sequence above after: at most limit events and no more than maxBytes of bodies, except
+	// for the first. It waits until there is something or ctx ends. While the queue can't read it waits too, or
+	// returns ErrUnavailable: the caller tries again. The events are shared: read-only.
+	Read(ctx context.Context, after uint64, limit, maxBytes int) (Batch, error)
+	// Range returns what there is of first..last, no more than maxBytes of bodies except for the first event. It never
+	// waits for events; the result's Through tells how far it got, and is below first only after an error.
+	Range(ctx context.Context, first, last uint64, maxBytes int) (Batch, error)
+	// Advance says that the output is done with everything up to p.Through. It returns at once; the queue syncs
+	// progress soon, together with appends, and on Release and Close.
+	Advance(p Progress)
+	// Quarantine makes refused events durable in the quarantine. It returns after the sync. An item that is there
+	// already (same output and sequence) is not stored again. ErrFull: this output's share of the allowance is used up.
+	Quarantine(ctx context.Context, items []DeadLetter) error
+}
+
+// Batch is a stretch of the queue: every sequence up to Through is in Events or in a Gap.
+type Batch struct {
+	Events  []*Event // in order
+	Gaps    []Gap    // in order: what will never come
+	Through uint64
+}
+
+// Gap is a range of sequences that are gone for good.
+type Gap struct {
+	First, Last uint64
+	Outcome     Outcome // Dropped, Lost, or Unknown: done with and no longer kept
+}
+
+// Progress is what became of the sequences up to Through since the last Progress of the same output.
+type Progress struct {
+	Through  uint64
+	Outcomes []OutcomeRange // contiguous, in order, ending at Through
+}
+
+// DeadLetter is one quarantined event: kept and not forwarded (others call the quarantine a dead-letter queue).
+type DeadLetter struct {
+	ID     uint64 // set by the queue
+	Reason string
+	Output string // the output that refused it; empty: quarantined on receipt
+	At     time.Time
+	Event  Event // Seq is 0 for one that was never in the queue
+	// Damaged says that what is stored fails its checksum, in a line. Such an item can only be shown and dropped.
+	Damaged string
+	Raw     []byte // of a damaged item, the bytes as they were read
+}
+
+// DeadLetters is the quarantine, for operators.
+type DeadLetters interface {
+	// ListDeadLetters returns up to limit items with an ID above after, in order, without their bodies when brief.
+	ListDeadLetters(ctx context.Context, after uint64, limit int, brief bool) ([]DeadLetter, error)
+	// GetDeadLetter returns one item whole. ErrNotFound: it isn't there (any more).
+	GetDeadLetter(ctx context.Context, id uint64) (DeadLetter, error)
+	// Resend puts an item back into the queue, for the named outputs (none: for all when it was quarantined on receipt,
+	// else for the one that refused it), and takes it out of the quarantine in the same write. Repeated, it returns
+	// the same sequence. ErrNotFound: there is no such item, or no such output.
 	Resend(ctx context.Context, id uint64, outputs []string) (seq uint64, err error)
-	// DropQuarantine deletes an item.
-	DropQuarantine(ctx context.Context, id uint64) error
-	// Fates returns what became of the sequences first..last at output, as far as it is remembered (the dedupe
-	// window). Sequences that are still queued are in no run.
-	Fates(ctx context.Context, output string, first, last uint64) ([]Run, error)
+	// DropDeadLetter deletes an item. ErrNotFound: it isn't there (any more).
+	DropDeadLetter(ctx context.Context, id uint64) error
+}
+
+// History answers what became of events.
+type History interface {
+	// Outcomes returns what became of the sequences first..last at output: ranges in order that cover all of them up to
+	// the newest sequence given. The memory of outcomes lasts as long as that of deliveries.
+	Outcomes(ctx context.Context, output string, first, last uint64) ([]OutcomeRange, error)
 	// Find returns the remembered events with this delivery ID or signal ID, oldest first.
 	Find(ctx context.Context, id string) ([]Seen, error)
-	// Ping returns nil as soon as the part of the queue that makes appends durable has shown that it goes on, and an
-	// error when it hasn't by the end of ctx. A queue that refuses appends for a reason (no space) goes on.
-	Ping(ctx context.Context) error
-	// SetLimits changes max_bytes and quarantine_max_bytes, for what comes from now on: what is kept already stays. Values
-	// below one change nothing.
-	SetLimits(maxBytes, quarantineMaxBytes int64)
-	// Status is a snapshot.
+	// LastAccepted returns when the last new event of each endpoint was received, also before the last restart.
+	// Synthetic and re-sent events don't count.
+	LastAccepted(ctx context.Context) (map[string]time.Time, error)
+}
+
+// LossLedger is what the queue knows to have lost.
+type LossLedger interface {
+	// Losses returns every loss that is not acknowledged, oldest first.
+	Losses(ctx context.Context) ([]Loss, error)
+	// Acknowledge says that somebody has taken note of a loss. ErrNotFound: there is none, or it is acknowledged.
+	Acknowledge(ctx context.Context, id uint64, who string) error
+}
+
+// Roles are what one bridge alone must do.
+type Roles interface {
+	// Hold waits until this bridge has the role.
+	Hold(ctx context.Context, role string) (Lease, error)
+}
+
+// Reporter is the view of status pages and of the watchdog.
+type Reporter interface {
+	// Status is a snapshot. It never waits for a disk or a network: Status.AsOf says when it was true.
 	Status() Status
+	// Ping returns nil as soon as the part of the queue that makes appends durable has shown that it goes on, and an
+	// error when it hasn't by the end of ctx. A queue whose disk or database is away is alive.
+	Ping(ctx context.Context) error
 }
 
-// Seen is one remembered delivery.
-type Seen struct {
-	Seq        uint64 // 0: quarantined on receipt
-	Endpoint   string
-	DeliveryID string
-	SignalID   string
-	ReceivedAt time.Time
-	Outcome    Outcome
-	Reason     string
-	Duplicates int // answered "duplicate" since the process started, as far as is remembered
+// Limiter changes the allowances of a running queue.
+type Limiter interface {
+	// SetLimits puts limits into force for what comes from now on: what is kept already stays. Values below one change
+	// nothing.
+	SetLimits(limits Limits)
 }
 
-// Status is a snapshot of the queue.
-type Status struct {
-	BridgeID string
-	Healthy  bool   // false: appends answer ErrUnavailable
-	Problem  string // why it isn't healthy, or what was salvaged at start
-
-	FirstSeq, LastSeq uint64 // of the live events; LastSeq is the newest ever given
-	Events            uint64
-	Bytes, MaxBytes   int64 // live events and the allowance
-	FileBytes         int64
-
-	Quarantine                          int
-	QuarantineBytes, QuarantineMaxBytes int64
-
-	Remembered, Capacity int
-	WindowCovered        time.Duration // age of the oldest remembered delivery
-	Evicted              uint64        // forced out younger than the window, since start
-	Damaged              uint64        // values that failed their checksum, since start
-	Commits, Syncs       uint64
-
-	Outputs []OutputStatus // in the order of their names
+// Limits are the allowances of a queue, in bytes.
+type Limits struct {
+	MaxBytes           int64         // events that some output still needs
+	QuarantineMaxBytes int64         // half the receiver's, half shared equally by the outputs
+	MaxEventBytes      int64         // the largest event that must fit, its frame included
+	Keep               time.Duration // how long delivered events are kept for Replay, within MaxBytes
 }
 
-// OutputStatus is one output's place in the queue.
-type OutputStatus struct {
-	Name    string
-	Cursor  uint64    // as committed or about to be
-	Queued  uint64    // events that wait for it
-	Oldest  time.Time // when the oldest of them was received; zero when none waits
-	Dropped uint64    // by drop_oldest, since start
-}
-
-// Queue is all of it. Open returns the embedded one.
+// Queue is all of it.
 type Queue interface {
 	Appender
-	Reader
-	Operator
-	// Close commits what it was told, cursors included, and releases the folder. Appends in flight end first.
+	Outputs
+	DeadLetters
+	History
+	LossLedger
+	Roles
+	Reporter
+	Limiter
+	// Close syncs what it was told, progress included, and releases everything. Appends in flight end first; every
+	// tenure and role ends.
 	Close(ctx context.Context) error
 }
