@@ -1,0 +1,158 @@
+package local
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+)
+
+const namespace = "linuxguard_bridge_queue"
+
+// metrics are what the queue counts itself, and the descriptions of what Status says when it is asked.
+type metrics struct {
+	appends *prometheus.CounterVec
+	commits prometheus.Histogram
+	batch   prometheus.Histogram
+	status  []statusMetric
+	outputs []outputMetric
+}
+
+// statusMetric is one number of Status.
+type statusMetric struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(*queue.Status) float64
+}
+
+// outputMetric is one number of every OutputStatus.
+type outputMetric struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(*queue.OutputStatus) float64
+}
+
+func newMetrics() *metrics {
+	return &metrics{
+		appends: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "appends_total", Help: "Events handed to the queue, by what became of them.",
+		}, []string{"outcome"}),
+		commits: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "commit_seconds", Help: "Duration of a write with its sync.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
+		}),
+		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "commit_events", Help: "Events accepted in a write.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 13),
+		}),
+		status:  statusMetrics(),
+		outputs: outputMetrics(),
+	}
+}
+
+func statusMetrics() []statusMetric {
+	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
+	metric := func(name, help string, kind prometheus.ValueType, value func(*queue.Status) float64) statusMetric {
+		return statusMetric{prometheus.NewDesc(namespace+"_"+name, help, nil, nil), kind, value}
+	}
+	return []statusMetric{
+		metric("healthy", "1 when events can be made durable.", gauge, func(s *queue.Status) float64 { return one(s.Healthy) }),
+		metric("full", "1 when the last event that needed room was refused for want of it.", gauge, func(s *queue.Status) float64 { return one(s.Full) }),
+		metric("events", "Events that some output still needs.", gauge, func(s *queue.Status) float64 { return float64(s.Events) }),
+		metric("bytes", "Bytes of the log from the oldest event that some output still needs.", gauge, func(s *queue.Status) float64 { return float64(s.Bytes) }),
+		metric("max_bytes", "Allowance of those (queue.max_bytes).", gauge, func(s *queue.Status) float64 { return float64(s.MaxBytes) }),
+		metric("disk_bytes", "Size of the queue's files.", gauge, func(s *queue.Status) float64 { return float64(s.DiskBytes) }),
+		metric("last_sequence", "The newest sequence given (bridge_seq).", gauge, func(s *queue.Status) float64 { return float64(s.LastSeq) }),
+		metric("quarantine_items", "Items in the quarantine (dead-letter queue).", gauge, func(s *queue.Status) float64 { return float64(s.DeadLetters) }),
+		metric("quarantine_bytes", "Bytes in the quarantine.", gauge, func(s *queue.Status) float64 { return float64(s.QuarantineBytes) }),
+		metric("quarantine_max_bytes", "Allowance of the quarantine.", gauge, func(s *queue.Status) float64 { return float64(s.QuarantineMaxBytes) }),
+		metric("remembered_deliveries", "Deliveries that are remembered, to recognize duplicates.", gauge, func(s *queue.Status) float64 { return float64(s.Remembered) }),
+		metric("remembered_capacity", "How many can be (dedupe.capacity).", gauge, func(s *queue.Status) float64 { return float64(s.Capacity) }),
+		metric("remembered_seconds", "Age of the oldest remembered delivery.", gauge, func(s *queue.Status) float64 { return s.WindowCovered.Seconds() }),
+		metric("evicted_total", "Deliveries forgotten younger than the window, for want of capacity.", counter, func(s *queue.Status) float64 { return float64(s.Evicted) }),
+		metric("losses", "Losses that nobody has acknowledged.", gauge, func(s *queue.Status) float64 { return float64(s.Losses) }),
+		metric("lost_events", "Events lost in those, as far as their number is known.", gauge, func(s *queue.Status) float64 { return float64(s.LostEvents) }),
+		metric("commits_total", "Groups of records written and synced.", counter, func(s *queue.Status) float64 { return float64(s.Commits) }),
+	}
+}
+
+func outputMetrics() []outputMetric {
+	metric := func(name, help string, kind prometheus.ValueType, value func(*queue.OutputStatus) float64) outputMetric {
+		return outputMetric{prometheus.NewDesc(namespace+"_output_"+name, help, []string{"output"}, nil), kind, value}
+	}
+	return []outputMetric{
+		metric("cursor", "The newest sequence that the output is done with.", prometheus.GaugeValue,
+			func(o *queue.OutputStatus) float64 { return float64(o.Cursor) }),
+		metric("queued_events", "Events that wait for the output.", prometheus.GaugeValue,
+			func(o *queue.OutputStatus) float64 { return float64(o.Queued) }),
+		metric("oldest_timestamp_seconds", "When the oldest event that waits for the output was received, Unix time; 0 when none waits.",
+			prometheus.GaugeValue, func(o *queue.OutputStatus) float64 {
+				if o.Oldest.IsZero() {
+					return 0
+				}
+				return float64(o.Oldest.UnixMilli()) / 1000
+			}),
+		metric("dropped_total", "Events dropped by when_full = drop_oldest.", prometheus.CounterValue,
+			func(o *queue.OutputStatus) float64 { return float64(o.Dropped) }),
+	}
+}
+
+func one(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+func (m *metrics) appended(r queue.Receipt, err error) {
+	m.appends.WithLabelValues(verdictLabel(r, err)).Inc()
+}
+
+func verdictLabel(r queue.Receipt, err error) string {
+	switch {
+	case errors.Is(err, queue.ErrFull):
+		return "full"
+	case err != nil:
+		return "unavailable"
+	case r.Reused:
+		return "accepted_reused_id"
+	default:
+		return r.Verdict.String()
+	}
+}
+
+func (m *metrics) committed(took time.Duration, events int) {
+	m.commits.Observe(took.Seconds())
+	m.batch.Observe(float64(events))
+}
+
+// Describe implements prometheus.Collector.
+func (q *engine) Describe(ch chan<- *prometheus.Desc) {
+	q.metrics.appends.Describe(ch)
+	q.metrics.commits.Describe(ch)
+	q.metrics.batch.Describe(ch)
+	for _, m := range q.metrics.status {
+		ch <- m.desc
+	}
+	for _, m := range q.metrics.outputs {
+		ch <- m.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (q *engine) Collect(ch chan<- prometheus.Metric) {
+	q.metrics.appends.Collect(ch)
+	ch <- q.metrics.commits
+	ch <- q.metrics.batch
+	s := q.Status()
+	for _, m := range q.metrics.status {
+		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&s))
+	}
+	for _, m := range q.metrics.outputs {
+		for i := range s.Outputs {
+			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&s.Outputs[i]), s.Outputs[i].Name)
+		}
+	}
+}
