@@ -1,9 +1,13 @@
 package outputs
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
+
+// ErrNotOwner ends a batch whose output belongs to another bridge by now: nothing more of it may be sent from here.
+var ErrNotOwner = errors.New("this bridge no longer owns the output")
 
 // RetryError is a temporary failure that asks for a delay, e.g. from Retry-After.
 type RetryError struct {

@@ -27,6 +27,7 @@ type Record struct {
 	Body       []byte         // the webhook's body as received
 	Signal     *signal.Signal // Body decoded, never nil
 	Header     []Header       // the request headers that some output's match names
+	Notes      []string       // what the receiver had to interpret; Signal.Notes has what the decoder had to
 	Synthetic  bool           // made by the bridge itself (the silence alarm), not by LinuxGuard
 }
 
@@ -44,6 +45,7 @@ type Output interface {
 	//	nil              all are delivered, at the level that Status names
 	//	*PartialError    the named records are refused for good; Rest says what became of the others
 	//	*HoldError       an operator must mend something; the batch keeps its place and is tried again slowly
+	//	ErrNotOwner      Env.Valid was false before a request or a write; nothing of the batch was sent after that
 	//	any other error  temporary; the batch is tried again (a *RetryError can ask for a delay)
 	//
 	// The batch is valid until done is called. When ctx ends, unfinished batches are given up with ctx's error.
@@ -140,6 +142,19 @@ type Env struct {
 	Now      func() time.Time
 	Version  string // of the bridge, for User-Agent and RELP's relp_software
 	Hostname string // of this host
+
+	// Valid reports whether this bridge still owns the output; once false it stays so. An output asks it, through
+	// CheckOwner, right before each HTTP request and each write, goodbyes included: an owner that was suspended in the
+	// middle of a Send must not go on when it wakes up. nil: always valid.
+	Valid func() bool
+}
+
+// CheckOwner returns ErrNotOwner when this bridge no longer owns the output.
+func (e *Env) CheckOwner() error {
+	if e.Valid == nil || e.Valid() {
+		return nil
+	}
+	return ErrNotOwner
 }
 
 // Kind is one kind of destination, as outputs/all lists it.

@@ -30,6 +30,9 @@ type appender struct {
 	path string
 	mode fs.FileMode
 	open opener
+	// owner returns an error when another bridge owns the output by now. It is asked right before each change of the
+	// file: the file may be shared, and what is in it by now may be the other's.
+	owner func() error
 
 	file  handle // nil: not open
 	torn  bool   // the file may end in the middle of a line, which the next write ends
@@ -56,6 +59,9 @@ func (a *appender) append(group []*job) error {
 
 // print writes to standard output, where nothing can be taken back or synced.
 func (a *appender) print() error {
+	if err := a.owner(); err != nil {
+		return err
+	}
 	n, err := a.file.Write(a.lines)
 	if n > 0 {
 		a.torn = a.lines[n-1] != '\n'
@@ -70,20 +76,31 @@ func (a *appender) store() error {
 		a.close()
 		return err
 	}
+	if err = a.owner(); err != nil {
+		return err
+	}
 	if _, err = a.file.Write(a.lines); err != nil {
-		if truncateErr := a.file.Truncate(before.Size()); truncateErr != nil {
+		if a.cut(before.Size()) != nil {
 			a.torn = true
 		}
 		return err
 	}
 	if err = a.file.Sync(); err != nil {
 		// The kernel reports a failed write-back once and then forgets it: only a new file handle tells the truth again.
-		_ = a.file.Truncate(before.Size())
+		_ = a.cut(before.Size())
 		a.close()
 		return err
 	}
 	a.torn = false
 	return nil
+}
+
+// cut takes back what a failed append has left behind size.
+func (a *appender) cut(size int64) error {
+	if err := a.owner(); err != nil {
+		return err
+	}
+	return a.file.Truncate(size)
 }
 
 // ready opens the file when it isn't open, or anew when the path names another file by now.

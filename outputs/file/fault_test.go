@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -163,11 +164,33 @@ func TestFailsTogether(t *testing.T) {
 	wantLines(t, path)
 }
 
+// TestALostFileIsNotCut: what a failed append has left may stand before the next owner's lines by now.
+func TestALostFileIsNotCut(t *testing.T) {
+	t.Parallel()
+	f := &faults{room: 10}
+	path := filepath.Join(t.TempDir(), "x")
+	var looks atomic.Int32
+	env := &outputs.Env{Valid: func() bool { return looks.Add(1) == 1 }}
+	o := newWith(env, settings{Path: path, mode: 0o640}, mapping.NewJSON().Append, f.open)
+	if err := send(t, o, 1, 1); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v", err)
+	}
+	if err := send(t, o, 1, 1); !errors.Is(err, outputs.ErrNotOwner) {
+		t.Errorf("got %v", err)
+	}
+	if err := o.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if data, err := os.ReadFile(path); err != nil || len(data) != 10 {
+		t.Errorf("%q, %v: want the ten bytes that were written", data, err)
+	}
+}
+
 // TestBlockedWrite: a write that never ends (a dead network file system) holds neither the batch's context nor Close.
 func TestBlockedWrite(t *testing.T) {
 	t.Parallel()
 	f := &faults{room: -1, block: make(chan struct{})}
-	o := newWith(settings{Path: filepath.Join(t.TempDir(), "x"), mode: 0o640}, mapping.NewJSON().Append, f.open)
+	o := newWith(&outputs.Env{}, settings{Path: filepath.Join(t.TempDir(), "x"), mode: 0o640}, mapping.NewJSON().Append, f.open)
 	ctx, cancel := context.WithCancel(context.Background())
 	results := make(chan error, 2)
 	o.Send(ctx, outputtest.Records(t, 1, 1), func(err error) { results <- err })
@@ -198,7 +221,7 @@ func TestStandardOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := &faults{room: -1}
-	o := newWith(settings{Path: stdout}, mapping.NewJSON().Append, func(string, fs.FileMode) (handle, error) { return &faulty{w, f}, nil })
+	o := newWith(&outputs.Env{}, settings{Path: stdout}, mapping.NewJSON().Append, func(string, fs.FileMode) (handle, error) { return &faulty{w, f}, nil })
 	mustSend(t, o, 1, 1)
 	f.set(func(f *faults) { f.room = 5 })
 	if err := send(t, o, 2, 1); err == nil {

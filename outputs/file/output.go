@@ -22,12 +22,12 @@ func newOutput(env outputs.Env, decode func(any) error) (outputs.Output, []outpu
 	if err != nil {
 		return nil, nil, err
 	}
-	return newWith(s, encode, openFile), nil, nil
+	return newWith(&env, s, encode, openFile), nil, nil
 }
 
-func newWith(s settings, encode encoder, open opener) *output {
+func newWith(env *outputs.Env, s settings, encode encoder, open opener) *output {
 	return &output{
-		settings: s, encode: encode, appender: &appender{path: s.Path, mode: s.mode, open: open},
+		settings: s, encode: encode, appender: &appender{path: s.Path, mode: s.mode, open: open, owner: env.CheckOwner},
 		work: make(chan *job, 64), ended: make(chan struct{}), state: outputs.StateIdle,
 	}
 }

@@ -41,7 +41,9 @@ func TestConformance(t *testing.T) {
 		aside := dir + ".aside"
 		env, log := outputtest.Env(t, nil)
 		return outputtest.Harness{
-			New: func(t *testing.T) outputs.Output {
+			New: func(t *testing.T, valid func() bool) outputs.Output {
+				env := env
+				env.Valid = valid
 				out, _, err := outputtest.Build(file.Kind(), env, fmt.Sprintf("path = %q", path))
 				if err != nil {
 					t.Fatal(err)

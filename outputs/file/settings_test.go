@@ -107,7 +107,7 @@ func TestSyslogKeys(t *testing.T) {
 }
 
 func BenchmarkSend(b *testing.B) {
-	o := newWith(settings{Path: filepath.Join(b.TempDir(), "signals.ndjson"), mode: 0o640}, mapping.NewJSON().Append, openFile)
+	o := newWith(&outputs.Env{}, settings{Path: filepath.Join(b.TempDir(), "signals.ndjson"), mode: 0o640}, mapping.NewJSON().Append, openFile)
 	batch := outputtest.Records(b, 1, 500)
 	b.ReportAllocs()
 	var all sync.WaitGroup

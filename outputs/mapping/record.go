@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,10 +38,14 @@ func message(rec *outputs.Record) string {
 // maxRenamed bounds the notes about changed names: a signal can have thousands of unknown fields.
 const maxRenamed = 16
 
-// notes returns the value of bridge_notes. words says that the format's names are words, so that other names change.
+// notes returns the value of bridge_notes: the receiver's, the decoder's and, when words says that the format's names are
+// words, those about names that change.
 func notes(rec *outputs.Record, words bool) string {
 	s := rec.Signal
 	list := s.Notes
+	if len(rec.Notes) > 0 {
+		list = slices.Concat(rec.Notes, s.Notes)
+	}
 	if words && len(s.Extra)+len(s.EnvelopeExtra) > 0 {
 		list = renamed(rec, list[:len(list):len(list)])
 	}

@@ -21,8 +21,9 @@ func Patience() time.Duration {
 
 // Harness is one kind of output on trial, with a receiver of its own that ends with the test.
 type Harness struct {
-	// New makes an output that is pointed at the receiver, without connecting. The suite closes it.
-	New func(t *testing.T) outputs.Output
+	// New makes an output that is pointed at the receiver, without connecting, with valid as its Env.Valid. The suite
+	// closes it, and may make more than one.
+	New func(t *testing.T, valid func() bool) outputs.Output
 
 	// Received returns the bridge_seq of every record that has arrived, in order of arrival, repeated ones too.
 	Received func() []uint64
@@ -63,6 +64,8 @@ func Run(t *testing.T, start func(t *testing.T) Harness) {
 		{"ContextEnds", testContextEnds, hanging},
 		{"CloseEndsBatches", testCloseEndsBatches, hanging},
 		{"Refusal", testRefusal, refusing},
+		{"NotOwner", testNotOwner, nothing},
+		{"OwnerLost", testOwnerLost, nothing},
 		{"Probe", testProbe, nothing},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -70,7 +73,7 @@ func Run(t *testing.T, start func(t *testing.T) Harness) {
 			if lack := c.lack(&h); lack != "" {
 				t.Skip("not tried: the harness has no " + lack)
 			}
-			tr := newTrial(t, &h)
+			tr := newTrial(t, &h, func() bool { return true })
 			c.run(t, tr)
 			tr.finish()
 		})

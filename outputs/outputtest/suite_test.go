@@ -33,14 +33,15 @@ type model struct {
 	r       *receiver
 	flaw    string
 	log     *outputtest.Log
+	valid   func() bool
 	work    chan func()
 	ended   chan struct{}
 	closing context.Context
 	close   context.CancelFunc
 }
 
-func newModel(r *receiver, flaw string, log *outputtest.Log) *model {
-	m := &model{r: r, flaw: flaw, log: log}
+func newModel(r *receiver, flaw string, log *outputtest.Log, valid func() bool) *model {
+	m := &model{r: r, flaw: flaw, log: log, valid: valid}
 	m.closing, m.close = context.WithCancel(context.Background())
 	if flaw == "connects early" {
 		r.conns.Add(1)
@@ -70,8 +71,18 @@ func (m *model) deliver(ctx context.Context, batch []outputs.Record, done func(e
 		return
 	}
 	var err error
+	if m.flaw != "never asks" && m.flaw != "asks late" && !m.valid() {
+		done(outputs.ErrNotOwner)
+		return
+	}
 	for err = m.try(batch); errors.Is(err, errDown) && ctx.Err() == nil && m.closing.Err() == nil; err = m.try(batch) {
 		time.Sleep(time.Millisecond)
+	}
+	if m.flaw == "asks late" && !m.valid() {
+		err = outputs.ErrNotOwner
+	}
+	if m.flaw == "hides why" && !m.valid() {
+		err = errDown
 	}
 	if m.flaw == "leaks" {
 		go func() { select {} }()
@@ -179,7 +190,7 @@ func run(t *testing.T, flaw string) {
 			}
 		}
 		return outputtest.Harness{
-			New: func(*testing.T) outputs.Output { return newModel(r, flaw, log) },
+			New: func(_ *testing.T, valid func() bool) outputs.Output { return newModel(r, flaw, log, valid) },
 			Received: func() []uint64 {
 				r.mu.Lock()
 				defer r.mu.Unlock()
@@ -225,6 +236,9 @@ func TestFlawsAreFound(t *testing.T) {
 		"renders raw":    "rendered with control characters",
 		"probe lies":     "a broken receiver",
 		"probe leaves":   "the probe left",
+		"never asks":     "although this bridge no longer owns the output",
+		"asks late":      "arrived without a look at Valid",
+		"hides why":      "want ErrNotOwner",
 	} {
 		t.Run(flaw, func(t *testing.T) {
 			t.Parallel()

@@ -43,9 +43,9 @@ type batch struct {
 	n    int // calls
 }
 
-func newTrial(t *testing.T, h *Harness) *trial {
+func newTrial(t *testing.T, h *Harness, valid func() bool) *trial {
 	tr := &trial{t: t, harness: h, id: fmt.Sprint(trials.Add(1))}
-	tr.do(context.Background(), func() { tr.out = h.New(t) })
+	tr.do(context.Background(), func() { tr.out = h.New(t, valid) })
 	ctx, stop := context.WithCancel(context.Background())
 	tr.stop = stop
 	tr.poller.Go(func() { tr.pollStatus(ctx) })

@@ -16,10 +16,15 @@ import (
 
 const testToken = "11111111-2222-4333-8444-555555555555"
 
-// build makes an output for urls with more TOML behind.
+// buildOutput makes an output for urls with more TOML behind, buildIn one in env.
 func buildOutput(t testing.TB, table string, urls ...string) (*Output, *outputtest.Log) {
 	t.Helper()
 	env, log := outputtest.Env(t, map[string]string{"env:TOKEN": testToken})
+	return buildIn(t, env, table, urls...), log
+}
+
+func buildIn(t testing.TB, env outputs.Env, table string, urls ...string) *Output {
+	t.Helper()
 	list := ""
 	for _, u := range urls {
 		list += fmt.Sprintf("%q,", u)
@@ -28,7 +33,7 @@ func buildOutput(t testing.TB, table string, urls ...string) (*Output, *outputte
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out.(*Output), log
+	return out.(*Output)
 }
 
 // breakable answers as the handler does, or resets connections, or hangs.
@@ -77,9 +82,13 @@ func conformanceHarness(ack bool, table string, tls bool) func(t *testing.T) out
 		}
 		t.Cleanup(server.Close)
 		t.Cleanup(func() { close(b.release) })
-		out, log := buildOutput(t, fmt.Sprintf("indexer_ack = %v\n%s", ack, table), server.URL)
+		env, log := outputtest.Env(t, map[string]string{"env:TOKEN": testToken})
 		return outputtest.Harness{
-			New:         func(*testing.T) outputs.Output { return out },
+			New: func(t *testing.T, valid func() bool) outputs.Output {
+				env := env
+				env.Valid = valid
+				return buildIn(t, env, fmt.Sprintf("indexer_ack = %v\n%s", ack, table), server.URL)
+			},
 			Received:    splunk.Sequences,
 			Unordered:   true,
 			Connections: func() int { return int(connections.Load()) },

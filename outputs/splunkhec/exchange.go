@@ -35,6 +35,9 @@ func (o *Output) exchange(ctx context.Context, b *body, delivered func(error)) (
 		if ctx.Err() != nil {
 			return answer{}, context.Cause(ctx)
 		}
+		if err := o.env.CheckOwner(); err != nil { // net/http doesn't always say why a write failed
+			return answer{}, err
+		}
 		o.noteDown(e, err)
 		worst = milder(worst, err)
 		tried = append(tried, e)

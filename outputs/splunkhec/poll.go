@@ -111,6 +111,9 @@ func (a *acks) ask() bool {
 	if disabled := (*ackDisabledError)(nil); errors.As(err, &disabled) {
 		a.giveUpAll(&outputs.HoldError{Err: err})
 	}
+	if err != nil && o.env.CheckOwner() != nil { // nobody asks any more, so nothing more is confirmed
+		a.giveUpAll(outputs.ErrNotOwner)
+	}
 	return len(confirmed) > 0
 }
 

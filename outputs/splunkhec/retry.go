@@ -42,18 +42,29 @@ func (o *Output) newClient(httpClient *http.Client) *retryablehttp.Client {
 	return c
 }
 
-// retryShortly is a retryablehttp.CheckRetry. Nothing that took a timeout to fail, that no repetition mends, or that
-// asks for a longer pause is repeated here.
+// retryShortly is a retryablehttp.CheckRetry.
 func (o *Output) retryShortly(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
+	if !o.passesSoon(resp, err) {
+		return false, nil
+	}
+	if err := o.env.CheckOwner(); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// passesSoon reports whether a failure is worth a short retry: nothing that took a timeout to fail, that no repetition
+// fixes, or that asks for a longer pause.
+func (o *Output) passesSoon(resp *http.Response, err error) bool {
 	if err != nil {
 		var timeout net.Error
-		return !needsOperator(err) && (!errors.As(err, &timeout) || !timeout.Timeout()), nil
+		return !needsOperator(err) && (!errors.As(err, &timeout) || !timeout.Timeout())
 	}
 	a := answer{status: resp.StatusCode, code: noCode}
-	return a.verdict() == retry && resp.StatusCode >= 400 && retryAfter(resp.Header, o.env.Now()) <= shortWaitMost, nil
+	return a.verdict() == retry && resp.StatusCode >= 400 && retryAfter(resp.Header, o.env.Now()) <= shortWaitMost
 }
 
 // shortBackoff is a retryablehttp.Backoff: exponential with full jitter, and no less than Retry-After.

@@ -1,6 +1,7 @@
 package splunkhec
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +28,7 @@ const (
 func (o *Output) newHTTPClient(e *endpoint, jar http.CookieJar) (*http.Client, error) {
 	t := &http.Transport{
 		Proxy:                  o.proxy,
-		DialContext:            o.dial,
+		DialContext:            o.dialOwned,
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
 		TLSHandshakeTimeout:    o.settings.ConnectTimeout,
@@ -56,6 +57,30 @@ func (o *Output) newHTTPClient(e *endpoint, jar http.CookieJar) (*http.Client, e
 		// A redirect is an answer like any other: following it would carry the token elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
+}
+
+// dialOwned makes connections that write only while this bridge owns the output. That is the last look there can be: between
+// a request's begin and its first byte lie the wait for a connection, a handshake and net/http's own retry.
+func (o *Output) dialOwned(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := o.dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &ownedConn{conn, o.env.CheckOwner}, nil
+}
+
+// ownedConn asks for the ownership right before each write.
+type ownedConn struct {
+	net.Conn
+	owner func() error
+}
+
+// Write implements net.Conn.
+func (c *ownedConn) Write(p []byte) (int, error) {
+	if err := c.owner(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
 }
 
 func (o *Output) dialer() *net.Dialer {

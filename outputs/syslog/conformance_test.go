@@ -19,8 +19,9 @@ import (
 func harnessOf(table string, h outputtest.Harness) outputtest.Harness {
 	var mu sync.Mutex
 	var log *outputtest.Log
-	h.New = func(t *testing.T) outputs.Output {
+	h.New = func(t *testing.T, valid func() bool) outputs.Output {
 		env, l := outputtest.Env(t, nil)
+		env.Valid = valid
 		mu.Lock()
 		log = l
 		mu.Unlock()

@@ -107,6 +107,9 @@ func (d *datagram) write(buf []byte) (rejected []outputs.Rejection, err error) {
 
 // writeSome sends messages from the one at index first on and returns how many the kernel took.
 func (d *datagram) writeSome(buf []byte, first int) (int, error) {
+	if err := d.meter.owner(); err != nil {
+		return 0, err
+	}
 	if d.batcher == nil {
 		if _, err := d.conn.Write(d.message(buf, first)); err != nil {
 			return 0, err

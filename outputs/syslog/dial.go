@@ -31,6 +31,7 @@ type connector struct {
 	settings *Settings
 	expiry   *tlsclient.Expiry
 	now      func() time.Time
+	owner    func() error // see meter
 }
 
 // dial connects to one address. Names are looked up anew each time; every IP address of a name is tried.
@@ -55,7 +56,7 @@ func (c *connector) connect(ctx context.Context, a address) (*dialled, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := newMeter(raw)
+	m, err := newMeter(raw, c.owner)
 	if err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}

@@ -37,7 +37,7 @@ func newOutput(env outputs.Env, s *Settings, addresses []address, e, renderer en
 		expiry: tlsclient.NewExpiry(&s.Settings, env.Now), counts: newCounters(env.Name), refusals: newRefusals()}
 	o.encoder = &counting{inner: e, cut: o.counts.cut}
 	o.goodbyes, o.abandon = context.WithCancel(context.Background())
-	o.connector = &connector{settings: s, expiry: o.expiry, now: env.Now}
+	o.connector = &connector{settings: s, expiry: o.expiry, now: env.Now, owner: env.CheckOwner}
 	o.status = outputs.Status{State: outputs.StateIdle, Peer: addresses[0].String()}
 	return o
 }

@@ -23,6 +23,7 @@ const writeChunk = 256 << 10
 type meter struct {
 	net.Conn
 	raw     syscall.RawConn
+	owner   func() error  // asked right before each write: see outputs.Env.CheckOwner
 	written atomic.Uint64 // bytes that the kernel took
 
 	mu       sync.Mutex // guards what follows, and keeps writes in order
@@ -30,7 +31,7 @@ type meter struct {
 	gathered []byte
 }
 
-func newMeter(conn net.Conn) (*meter, error) {
+func newMeter(conn net.Conn, owner func() error) (*meter, error) {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
 		return nil, fmt.Errorf("%T has no socket", conn)
@@ -39,7 +40,7 @@ func newMeter(conn net.Conn) (*meter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &meter{Conn: conn, raw: raw}, nil
+	return &meter{Conn: conn, raw: raw, owner: owner}, nil
 }
 
 // Write implements net.Conn.
@@ -91,6 +92,9 @@ func (m *meter) flush() error {
 
 func (m *meter) writeAll(p []byte) (written int, err error) {
 	for len(p) > 0 {
+		if err := m.owner(); err != nil {
+			return written, err
+		}
 		n, err := m.Conn.Write(p[:min(len(p), writeChunk)])
 		m.written.Add(uint64(n)) //nolint:gosec // never negative
 		written += n

@@ -2,6 +2,7 @@ package syslog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -183,6 +184,9 @@ func (o *Output) connect(ctx context.Context) (link, error) {
 		o.counts.connectFailed.Inc()
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
+		}
+		if errors.Is(err, outputs.ErrNotOwner) {
+			return nil, err
 		}
 		failed = append(failed, err)
 	}

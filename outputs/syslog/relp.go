@@ -202,7 +202,7 @@ func (r *relp) shutdown(ctx context.Context) error {
 		r.fail(context.Cause(ctx))
 		<-r.dead
 	}
-	if errors.Is(r.err, errClosed) {
+	if errors.Is(r.err, errClosed) || errors.Is(r.err, outputs.ErrNotOwner) { // not its owner says no goodbye either
 		return nil
 	}
 	return r.err
