@@ -1,10 +1,9 @@
 package forward
 
 import (
-	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
@@ -13,157 +12,184 @@ import (
 )
 
 // wants reports whether e is for this output at all.
-func (w *Worker) wants(e *queue.Event) bool {
+func (d *dispatcher) wants(e *queue.Event) bool {
 	if len(e.Only) > 0 {
-		return slices.Contains(e.Only, w.opts.Name)
+		return slices.Contains(e.Only, d.w.opts.Name)
 	}
-	return w.opts.Match.Wants(e)
+	return d.w.opts.Match.Wants(e)
 }
 
-// sendDue sends whatever may be sent now: failed flights first, in order, then the pending events.
-func (w *Worker) sendDue() {
-	if w.isStopping() || w.sendCtx.Err() != nil || w.retryAt.After(w.opts.Now()) {
+// sendDue sends whatever may be sent now: failed batches first, in order, then what is pending.
+func (d *dispatcher) sendDue() {
+	if d.w.isStopping() || d.ctx.Err() != nil || d.retryAt.After(d.w.opts.Now()) {
 		return
 	}
-	w.retryAt = time.Time{}
-	for _, f := range slices.Clone(w.flights) { // send can take finished ones off the front meanwhile
-		if f.state != waiting {
+	d.retryAt = time.Time{}
+	for _, b := range slices.Clone(d.batches) { // send can take finished ones off the front meanwhile
+		if b.state != waiting {
 			continue
 		}
-		if w.failing && w.sending > 0 || w.noRoom(f.open()) {
+		if d.failing && d.sending > 0 || d.noRoom(b.open()) {
 			return
 		}
-		if !w.resend(f) {
+		if !d.resend(b) {
 			return
 		}
 	}
-	if len(w.pending.events) > 0 && (!w.failing || w.sending == 0) && w.pendingDue() {
-		w.launch()
+	if len(d.pending.items) > 0 && (!d.failing || d.sending == 0) && d.pendingDue() {
+		d.sendPending()
 	}
 }
 
 // uncommitted counts the records that a crash now would repeat: those in flight, and those that are delivered behind a
-// flight that is not.
-func (w *Worker) uncommitted() int {
+// batch that is not.
+func (d *dispatcher) uncommitted() int {
 	n := 0
-	for _, f := range w.flights {
-		n += f.records
+	for _, b := range d.batches {
+		n += b.records
 	}
 	return n
 }
 
-func (w *Worker) noRoom(records int) bool {
-	return w.sending > 0 && w.sending+records > w.batching.MaxInFlight
+func (d *dispatcher) noRoom(records int) bool {
+	return d.sending > 0 && d.sending+records > d.batching.MaxInFlight
 }
 
-// launch makes the pending events one flight and sends what the output wants of them.
-func (w *Worker) launch() {
-	f := &flight{marks: make([]mark, 0, len(w.pending.events))}
-	batch := make([]outputs.Record, 0, w.pending.wanted)
-	for _, p := range w.pending.events {
-		m := mark{seq: p.event.Seq}
-		if p.wanted {
-			batch = append(batch, w.record(p.event))
-		} else {
-			m.fate = queue.Filtered
+// sendPending makes what is pending one batch and sends what the output wants of it.
+func (d *dispatcher) sendPending() {
+	b := &batch{spans: make([]span, 0, len(d.pending.items)), at: d.w.opts.Now()}
+	records := make([]outputs.Record, 0, d.pending.wanted)
+	filtered := 0
+	for _, p := range d.pending.items {
+		switch {
+		case p.wanted:
+			records = append(records, d.record(p.event))
+		case p.event != nil:
+			p.outcome = queue.Filtered
+			filtered++
 		}
-		f.marks = append(f.marks, m)
+		b.spans = append(b.spans, p.span)
 	}
-	w.metrics.filtered.Add(float64(len(f.marks) - len(batch)))
-	w.burst = len(batch) > 1
-	w.pending.reset()
-	w.flights = append(w.flights, f)
-	w.send(f, batch)
+	d.w.status.filtered(filtered)
+	d.burst = len(records) > 1
+	d.pending.reset()
+	d.batches = append(d.batches, b)
+	d.send(b, records)
 }
 
-// resend reads the open events of f from the queue again and sends them. It returns false when nothing more should
-// be sent for now.
-func (w *Worker) resend(f *flight) bool {
-	batch := make([]outputs.Record, 0, f.open())
-	for next := f.first(); next <= f.last() && len(batch) < cap(batch); {
-		events, err := w.opts.Queue.Range(w.sendCtx, next, f.last(), w.maxBytes())
+// resend reads the open events of b from the queue again and sends them. It returns false when nothing more should be sent
+// for now.
+func (d *dispatcher) resend(b *batch) bool {
+	records, gaps, err := d.reread(b)
+	if err != nil {
+		d.failed(b, fmt.Errorf("reading the queue again: %w", err))
+		return false
+	}
+	for _, gap := range gaps {
+		d.decideGap(b, gap)
+	}
+	return d.send(b, records)
+}
+
+// reread returns the open events of b as records, and the gaps that are among them by now. It changes nothing in b: an
+// answer that fails half way says nothing of the rest.
+func (d *dispatcher) reread(b *batch) (records []outputs.Record, gaps []queue.Gap, err error) {
+	d.w.status.busy(d.w.opts.Now())
+	defer func() { d.w.status.beat(d.w.opts.Now()) }()
+	for next, more := b.nextOpen(0); more; {
+		items, err := d.readRange(next, b.last())
 		if err != nil {
-			w.failed(f, fmt.Errorf("reading the queue again: %w", err))
-			return false
+			return nil, nil, err
 		}
-		if len(events) == 0 {
-			break
-		}
-		for _, e := range events {
-			if f.isOpen(e.Seq) {
-				batch = append(batch, w.record(e))
+		for _, i := range items {
+			switch {
+			case i.event == nil:
+				gaps = append(gaps, queue.Gap{First: i.first, Last: i.last, Outcome: i.outcome})
+			case b.isOpen(i.first):
+				records = append(records, d.record(i.event))
 			}
-			next = e.Seq + 1
 		}
+		next, more = b.nextOpen(items[len(items)-1].last + 1)
 	}
-	f.loseMissing(batch)
-	w.metrics.retried.Add(float64(len(batch)))
-	w.send(f, batch)
+	return records, gaps, nil
+}
+
+// readRange returns at least one item from first on.
+func (d *dispatcher) readRange(first, last uint64) ([]item, error) {
+	answer, err := d.tenure.Range(d.ctx, first, last, d.batching.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	items, err := itemsOf(answer, first-1)
+	if err == nil && len(items) == 0 {
+		err = fmt.Errorf("the queue's answer says nothing of event %d", first)
+	}
+	return items, err
+}
+
+// send hands records, the open events of b, to the output. It returns false when the tenure is over.
+func (d *dispatcher) send(b *batch, records []outputs.Record) bool {
+	records = d.leaveOut(b, records)
+	if len(records) == 0 {
+		b.state, b.at = finished, d.w.opts.Now()
+		d.advance()
+		return true
+	}
+	seqs, ages := seqsOf(records), agesOf(records)
+	d.w.status.busy(d.w.opts.Now())
+	if !d.tenure.Valid() { // the last look
+		d.lose()
+		return false
+	}
+	if b.tries > 0 {
+		d.w.status.retried(len(records))
+	}
+	b.state = inFlight
+	b.tries++
+	b.records = max(b.records, len(records))
+	d.sending += len(records)
+	d.w.status.sent()
+	d.out.Send(d.ctx, records, d.doneFunc(b, ages, seqs))
+	d.w.status.beat(d.w.opts.Now())
 	return true
 }
 
-// loseMissing marks the open events of f that the queue no longer has: they are damaged, or dropped for this output
-// (when_full = "drop_oldest"), in which case the queue has accounted for them and ignores what is said here.
-func (f *flight) loseMissing(batch []outputs.Record) {
-	i := 0
-	for j := range f.marks {
-		m := &f.marks[j]
-		switch {
-		case i < len(batch) && batch[i].Seq == m.seq:
-			i++
-		case m.fate == 0:
-			m.fate = queue.Lost
-		}
+// leaveOut returns records without what the queue has given up for this output since it was read.
+func (d *dispatcher) leaveOut(b *batch, records []outputs.Record) []outputs.Record {
+	cursor := d.tenure.Cursor()
+	b.decide(0, cursor, queue.Dropped)
+	for len(records) > 0 && records[0].Seq <= cursor {
+		records = records[1:]
 	}
+	return records
 }
 
-// send hands batch, the open events of f, to the output.
-func (w *Worker) send(f *flight, batch []outputs.Record) {
-	if len(batch) == 0 {
-		f.state, f.at = finished, w.opts.Now()
-		w.advance()
-		return
+func seqsOf(records []outputs.Record) []uint64 {
+	seqs := make([]uint64, len(records))
+	for i := range records {
+		seqs[i] = records[i].Seq
 	}
-	seqs := make([]uint64, len(batch))
-	for i := range batch {
-		seqs[i] = batch[i].Seq
-	}
-	f.state = inFlight
-	f.tries++
-	f.records = max(f.records, len(batch))
-	w.sending += len(batch)
-	w.metrics.batches.Inc()
-	w.status.enterSend(w.opts.Now())
-	w.opts.Output.Send(w.sendCtx, batch, w.doneFunc(f, agesOf(batch), seqs))
-	w.status.leaveSend(w.opts.Now())
+	return seqs
 }
 
 // doneFunc returns the callback of one Send. It only notes the result: the output's goroutines never enter the
-// worker's own state. A second call is a mistake of the output and is ignored.
-func (w *Worker) doneFunc(f *flight, ages []age, seqs []uint64) func(error) {
-	called := false
+// dispatcher's own state. A second call is a mistake of the output and is ignored.
+func (d *dispatcher) doneFunc(b *batch, ages []age, seqs []uint64) func(error) {
+	var once sync.Once
 	return func(err error) {
-		w.resultMu.Lock()
-		defer w.resultMu.Unlock()
-		if called {
-			return
-		}
-		called = true
-		if err == nil {
-			w.metrics.observe(ages, w.opts.Now())
-		}
-		w.done = append(w.done, result{f, seqs, err})
-		select {
-		case w.results <- struct{}{}:
-		default:
-		}
+		once.Do(func() {
+			if err == nil {
+				d.w.metrics.observe(ages, d.w.opts.Now())
+			}
+			d.results.add(result{b, seqs, err})
+		})
 	}
 }
 
-func (w *Worker) record(e *queue.Event) outputs.Record {
+func (d *dispatcher) record(e *queue.Event) outputs.Record {
 	r := outputs.Record{
-		BridgeID: w.opts.BridgeID, Seq: e.Seq, ResendOf: e.ResendOf, Endpoint: e.Endpoint, DeliveryID: e.DeliveryID,
-		ReceivedAt: e.ReceivedAt, Body: e.Body, Signal: e.Signal, Synthetic: e.Synthetic,
+		BridgeID: d.tenure.BridgeID, Seq: e.Seq, ResendOf: e.ResendOf, Endpoint: e.Endpoint, DeliveryID: e.DeliveryID,
+		ReceivedAt: e.ReceivedAt, Body: e.Body, Signal: e.Signal, Notes: e.Notes, Synthetic: e.Synthetic,
 	}
 	if r.Signal == nil { // no JSON object: only an operator's re-send can bring one here
 		r.Signal = &signal.Signal{Description: string(e.Body), Notes: []string{"the body is no JSON object"}}
@@ -172,134 +198,4 @@ func (w *Worker) record(e *queue.Event) outputs.Record {
 		r.Header = append(r.Header, outputs.Header(h))
 	}
 	return r
-}
-
-// checkRejected refuses indices that name no record of the batch: which ones were taken can't be told then.
-func (r *result) checkRejected(rejected []outputs.Rejection) error {
-	for _, rej := range rejected {
-		if rej.Index < 0 || rej.Index >= len(r.seqs) {
-			return fmt.Errorf("the output refused record %d of a batch of %d", rej.Index, len(r.seqs))
-		}
-	}
-	return nil
-}
-
-// settleAccepted marks the records of a batch that the destination has taken, all but the rejected ones.
-func (w *Worker) settleAccepted(r result, rejected []outputs.Rejection) {
-	refused := make(map[int]bool, len(rejected))
-	for _, rej := range rejected {
-		refused[rej.Index] = true
-	}
-	n := 0
-	for i, seq := range r.seqs {
-		if !refused[i] {
-			r.flight.mark(seq, queue.Delivered)
-			n++
-		}
-	}
-	w.noteDelivered(r.flight, n)
-}
-
-// noteDelivered says when and how well n records of f have been delivered.
-func (w *Worker) noteDelivered(f *flight, n int) {
-	f.level, f.at = w.opts.Output.Status().Level.String(), w.opts.Now()
-	w.metrics.sent.Add(float64(n))
-	w.status.delivered(n, f.at)
-}
-
-// delivered ends f well.
-func (w *Worker) delivered(f *flight) {
-	n := f.open()
-	f.settle(queue.Delivered)
-	f.state = finished
-	w.noteDelivered(f, n)
-	if f.tries == 1 && slices.ContainsFunc(w.flights, func(f *flight) bool { return f.state == waiting }) {
-		return // it got through beside one that fails: only a second try that works says that it is mended
-	}
-	w.status.recovered()
-	w.fold.Recovered(w.sendCtx, "delivering again", slog.String("event", "output_recovered"))
-	w.failing, w.attempts = false, 0
-}
-
-// failed puts f back and decides when the next attempt is made.
-func (w *Worker) failed(f *flight, err error) {
-	f.state = waiting
-	if w.isStopping() || w.sendCtx.Err() != nil {
-		return
-	}
-	w.metrics.failures.Inc()
-	var hold *outputs.HoldError
-	held := errors.As(err, &hold)
-	// The flights that fail together on one broken connection are one failure.
-	if now := w.opts.Now(); !w.retryAt.After(now) {
-		w.attempts++
-		w.retryAt = now.Add(w.backoff(err, held))
-	}
-	w.failing = true
-	w.status.failed(err, held, w.opts.Now())
-	w.logFailure(f, err, held)
-}
-
-func (w *Worker) logFailure(f *flight, err error, held bool) {
-	level, event, text := slog.LevelWarn, "output_failing", "delivery failed, trying again"
-	if held {
-		level, event = slog.LevelError, "output_held"
-		text = "the destination refuses everything until it or this output's settings are mended; nothing is lost, trying on slowly"
-	}
-	w.fold.Failed(w.sendCtx, level, text, err, slog.String("event", event),
-		slog.Uint64("first_seq", f.first()), slog.Uint64("last_seq", f.last()), slog.Int("attempt", w.attempts))
-}
-
-// backoff is the time until the next attempt: exponential with jitter on its upper half, and no less than the
-// receiver asked for within retryAfterCap.
-func (w *Worker) backoff(err error, held bool) time.Duration {
-	d := w.opts.Hold
-	if !held {
-		d = min(w.opts.MinBackoff<<min(w.attempts-1, 20), w.opts.MaxBackoff)
-	}
-	d = d/2 + time.Duration(w.opts.Rand.Int64N(int64(d/2)+1))
-	var retry *outputs.RetryError
-	if errors.As(err, &retry) {
-		d = max(d, min(retry.After, retryAfterCap))
-	}
-	return d
-}
-
-// quarantine keeps the records that the destination refuses for good, with their events, and marks them.
-func (w *Worker) quarantine(r result, rejected []outputs.Rejection) error {
-	items := make([]queue.QuarantineItem, 0, len(rejected))
-	for _, rej := range rejected {
-		e, err := w.readOne(r.seqs[rej.Index])
-		if err != nil {
-			return err
-		}
-		if e == nil { // dropped by the queue in the meantime
-			continue
-		}
-		items = append(items, queue.QuarantineItem{Reason: rej.Err.Error(), Output: w.opts.Name, At: w.opts.Now(), Event: *e})
-	}
-	if err := w.opts.Queue.Quarantine(w.sendCtx, items); err != nil {
-		return fmt.Errorf("keeping refused events in the quarantine: %w", err)
-	}
-	for _, rej := range rejected {
-		r.flight.mark(r.seqs[rej.Index], queue.Refused)
-	}
-	for i := range items {
-		w.opts.Log.Warn("the destination refuses an event for good; it is in the quarantine", "event", "record_refused",
-			"bridge_seq", items[i].Event.Seq, "delivery_id", items[i].Event.DeliveryID, "error", items[i].Reason)
-	}
-	w.metrics.quarantined.Add(float64(len(rejected)))
-	w.status.quarantined(len(rejected))
-	return nil
-}
-
-func (w *Worker) readOne(seq uint64) (*queue.Event, error) {
-	events, err := w.opts.Queue.Range(w.sendCtx, seq, seq, 1)
-	if err != nil {
-		return nil, fmt.Errorf("reading event %d again: %w", seq, err)
-	}
-	if len(events) == 0 {
-		return nil, nil
-	}
-	return events[0], nil
 }

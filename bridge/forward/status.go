@@ -4,12 +4,17 @@ import (
 	"sync"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
-// Status is a snapshot of one worker.
+// StateStandby is the state of an output that this bridge doesn't own now: another bridge may be delivering.
+const StateStandby outputs.State = "standby"
+
+// Status is a snapshot of one worker. Its counts go from the worker's start.
 type Status struct {
 	Name, Kind string
+	Owned      bool // this bridge owns the output now
 	Dest       outputs.Status
 
 	InFlight    int // records
@@ -17,6 +22,12 @@ type Status struct {
 	Retried     uint64
 	Quarantined uint64
 	Filtered    uint64
+
+	// Events that were not sent because the queue no longer has them: given up for this output (drop_oldest), lost, and done
+	// with before and no longer kept.
+	Dropped, Lost, Unknown uint64
+
+	Batches, Failures uint64 // handed to the output, and failed
 
 	Failing     bool // the last attempt failed
 	Held        bool // and needs an operator
@@ -26,85 +37,144 @@ type Status struct {
 	NextTry     time.Time
 }
 
-// statusBox is what the loop shows to others.
-type statusBox struct {
+// status is what a worker's goroutine shows to others.
+type status struct {
 	mu sync.Mutex
 	Status
-	beatAt   time.Time
-	blocking bool // inside Send
+	out     outputs.Output // nil on standby
+	aliveTo time.Time      // a sign of life is due before; zero: none is due
 }
 
-func (b *statusBox) beat(now time.Time) {
-	b.mu.Lock()
-	b.beatAt = now
-	b.mu.Unlock()
+// maxBusy is longer than any time-out that an output may be given for one write.
+const maxBusy = 10 * time.Minute
+
+// beat shows that the loop goes round.
+func (s *status) beat(now time.Time) { s.expect(now.Add(6 * beatInterval)) }
+
+// busy announces a call that blocks, for back-pressure for instance. It is bounded by others' time-outs.
+func (s *status) busy(now time.Time) { s.expect(now.Add(maxBusy)) }
+
+func (s *status) expect(next time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.aliveTo = next
 }
 
-func (b *statusBox) enterSend(now time.Time) {
-	b.mu.Lock()
-	b.blocking, b.beatAt = true, now
-	b.mu.Unlock()
+// standBy says that the worker has no tenure. It may wait for one for any time.
+func (s *status) standBy() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.out, s.Owned, s.aliveTo = nil, false, time.Time{}
+	s.InFlight, s.NextTry = 0, time.Time{}
 }
 
-func (b *statusBox) leaveSend(now time.Time) {
-	b.mu.Lock()
-	b.blocking, b.beatAt = false, now
-	b.mu.Unlock()
+// disown says that a tenure has ended. What failed in it is the next owner's to see.
+func (s *status) disown() {
+	s.standBy()
+	s.recovered()
 }
 
-func (b *statusBox) delivered(n int, at time.Time) {
-	b.mu.Lock()
-	b.Sent += uint64(n) //nolint:gosec // a count
-	b.LastSentAt = at
-	b.mu.Unlock()
+// own says that a tenure has begun. Nothing is known to fail in it.
+func (s *status) own(out outputs.Output) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.out, s.Owned = out, true
+	s.Failing, s.Held = false, false
 }
 
-func (b *statusBox) recovered() {
-	b.mu.Lock()
-	b.Failing, b.Held = false, false
-	b.mu.Unlock()
+// waitFor says that the next attempt is made after d.
+func (s *status) waitFor(d time.Duration, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.NextTry, s.aliveTo = now.Add(d), now.Add(d+6*beatInterval)
 }
 
-func (b *statusBox) failed(err error, held bool, at time.Time) {
-	b.mu.Lock()
-	b.Failing, b.Held, b.LastError, b.LastErrorAt = true, held, err.Error(), at
-	b.mu.Unlock()
+func (s *status) inFlight(n int, nextTry time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.InFlight, s.NextTry = n, nextTry
 }
 
-func (b *statusBox) quarantined(n int) {
-	b.mu.Lock()
-	b.Quarantined += uint64(n) //nolint:gosec // a count
-	b.mu.Unlock()
+func (s *status) sent() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Batches++
 }
 
-// publish shows the loop's own state.
-func (w *Worker) publish() {
-	w.status.mu.Lock()
-	w.status.InFlight, w.status.NextTry = w.sending, w.retryAt
-	w.status.mu.Unlock()
+func (s *status) delivered(n int, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Sent += uint64(n) //nolint:gosec // a count
+	s.LastSentAt = at
+}
+
+func (s *status) recovered() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Failing, s.Held = false, false
+}
+
+func (s *status) failed(err error, blocked bool, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Failures++
+	s.Failing, s.Held, s.LastError, s.LastErrorAt = true, blocked, err.Error(), at
+}
+
+func (s *status) retried(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Retried += uint64(n) //nolint:gosec // a count
+}
+
+func (s *status) filtered(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Filtered += uint64(n) //nolint:gosec // a count
+}
+
+func (s *status) quarantined(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Quarantined += uint64(n) //nolint:gosec // a count
+}
+
+// unsent counts what the queue no longer had.
+func (s *status) unsent(outcomes []queue.OutcomeRange) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range outcomes {
+		n := r.Last - r.First + 1
+		switch r.Outcome {
+		case queue.Dropped:
+			s.Dropped += n
+		case queue.Lost:
+			s.Lost += n
+		case queue.Unknown:
+			s.Unknown += n
+		}
+	}
 }
 
 // Status returns a snapshot. It may be called at any time.
 func (w *Worker) Status() Status {
-	w.status.mu.Lock()
-	s := w.status.Status
-	w.status.mu.Unlock()
-	s.Dest = w.opts.Output.Status()
-	s.Retried, s.Filtered = w.metrics.count(w.metrics.retried), w.metrics.count(w.metrics.filtered)
+	s, out := w.snapshot()
+	s.Dest.State = StateStandby
+	if out != nil {
+		s.Dest = out.Status()
+	}
 	return s
 }
 
-// Alive reports whether the loop has gone round lately. A Send that blocks for back-pressure is bounded by the
-// output's own time-outs and counts as alive for maxSend.
+func (w *Worker) snapshot() (Status, outputs.Output) {
+	w.status.mu.Lock()
+	defer w.status.mu.Unlock()
+	return w.status.Status, w.status.out
+}
+
+// Alive reports whether the worker shows signs of life as often as it should. One that waits for its output is alive.
 func (w *Worker) Alive(now time.Time) bool {
 	w.status.mu.Lock()
 	defer w.status.mu.Unlock()
-	limit := 6 * beatInterval
-	if w.status.blocking {
-		limit = maxSend
-	}
-	return w.status.beatAt.IsZero() || now.Sub(w.status.beatAt) < limit
+	return w.status.aliveTo.IsZero() || now.Before(w.status.aliveTo)
 }
-
-// maxSend is longer than any time-out that an output may be given for one write.
-const maxSend = 10 * time.Minute

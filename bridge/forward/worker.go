@@ -3,6 +3,7 @@ package forward
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -13,89 +14,68 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
-// Queue is what a Worker needs of the queue; queue.Reader states the contract.
-type Queue interface {
-	Cursor(output string) (uint64, error)
-	Read(ctx context.Context, after uint64, limit, maxBytes int) ([]*queue.Event, error)
-	Range(ctx context.Context, first, last uint64, maxBytes int) ([]*queue.Event, error)
-	Advance(output string, p queue.Progress)
-	Quarantine(ctx context.Context, items []queue.QuarantineItem) error
+// Claimer hands out tenures. queue.Outputs states the contract.
+type Claimer interface {
+	Claim(ctx context.Context, output string) (*queue.Tenure, error)
 }
 
-// Options describe one worker. Name, Output, Queue, Now, Rand and Log are required.
+// Options describe one worker. Name, Queue, Open, Now, Rand and Log are required.
 type Options struct {
-	Name     string
-	Kind     string
-	Output   outputs.Output
-	Queue    Queue
-	BridgeID string
-	Match    Match
-	Now      func() time.Time
-	Rand     *rand.Rand // for jitter; used by one goroutine
-	Log      *slog.Logger
+	Name  string
+	Kind  string
+	Queue Claimer
+	// Open makes the output, once for each tenure. valid is what it finds in outputs.Env.Valid.
+	Open  func(valid func() bool) (outputs.Output, error)
+	Match Match
+	Now   func() time.Time
+	Rand  *rand.Rand // for jitter; used by one goroutine
+	Log   *slog.Logger
 
-	// Back-off between attempts after temporary failures, doubling from Min to Max, each with full jitter on its upper
-	// half. Hold is the interval, jittered alike, after a failure that only an operator can mend. Zero means the
-	// defaults: 200ms, 60s and 30s.
-	MinBackoff, MaxBackoff, Hold time.Duration
+	// Time between attempts after temporary failures, doubling from MinBackoff to MaxBackoff, each with jitter on its upper
+	// half. BlockedBackoff is the interval, with the same jitter, after a failure that only an operator can fix. Zero
+	// means the defaults: 200ms, 60s and 30s.
+	MinBackoff, MaxBackoff, BlockedBackoff time.Duration
 }
 
-// retryAfterCap bounds what a receiver's Retry-After can ask for, so that a wrong header can't silence an output.
-const retryAfterCap = 5 * time.Minute
+const (
+	// retryAfterCap bounds what a receiver's Retry-After can ask for, so that a wrong header can't silence an output.
+	retryAfterCap = 5 * time.Minute
+	// closeTimeout bounds the Close of an output whose tenure is lost: there is nothing left to wait for.
+	closeTimeout = 10 * time.Second
+	// minTenure is the least time between two claims.
+	minTenure = time.Second
+)
 
-// Worker forwards the queue's events to one output. Start runs it, Stop ends it; it can't be started again.
+// Worker forwards the queue's events to one output while this bridge owns it. Start runs it, Stop ends it; it can't be
+// started again.
 type Worker struct {
 	opts     Options
-	batching outputs.Batching
 	metrics  *metrics
-	fold     *logging.Fold
+	failures *logging.Fold // of deliveries
+	reads    *logging.Fold // of reads from the queue
+	status   status
 
-	stopping chan struct{} // closed by Stop: read and send nothing new
 	stopOnce sync.Once
-	ended    chan struct{} // closed when the loop has returned
-	sendCtx  context.Context
-	cancel   context.CancelFunc
+	ended    chan struct{}   // closed when run has returned, and with it every goroutine of the worker
+	life     context.Context // bounds sends; ends when Stop has waited long enough
+	endLife  context.CancelCauseFunc
+	running  context.Context // ends with Stop: claim, read and send nothing new
+	quit     context.CancelFunc
 
-	results  chan struct{} // one token: something is in done
-	resultMu sync.Mutex
-	done     []result
-
-	status statusBox
-
-	// The rest belongs to the loop's goroutine.
-	flights  []*flight // in order of sequence; the front one holds the cursor back
-	through  uint64    // the last sequence that was accounted for
-	pending  pending
-	retryAt  time.Time // no send before; zero: none
-	failing  bool      // the last attempt failed: one flight at a time
-	attempts int       // failures in a row
-	sending  int       // records in flight
-	burst    bool      // the last batch held more than one record
-}
-
-// result is what an output said of one flight.
-type result struct {
-	flight *flight
-	seqs   []uint64 // of the batch, by index
-	err    error
+	// Of run's goroutine.
+	toldLost []queue.Gap // lost events that the log has told of, the latest last
+	closeErr error       // of the last output; Stop reads it after ended
 }
 
 // New returns a Worker that is not running yet.
 func New(opts Options) *Worker {
 	setDefault(&opts.MinBackoff, 200*time.Millisecond)
 	setDefault(&opts.MaxBackoff, time.Minute)
-	setDefault(&opts.Hold, 30*time.Second)
+	setDefault(&opts.BlockedBackoff, 30*time.Second)
 	w := &Worker{
-		opts:     opts,
-		batching: opts.Output.Batching(),
-		metrics:  newMetrics(opts.Name),
-		fold:     logging.NewFold(opts.Log, opts.Now),
-		stopping: make(chan struct{}),
-		ended:    make(chan struct{}),
-		results:  make(chan struct{}, 1),
+		opts: opts, metrics: newMetrics(opts.Name), ended: make(chan struct{}),
+		failures: logging.NewFold(opts.Log, opts.Now), reads: logging.NewFold(opts.Log, opts.Now),
 	}
-	w.batching.MaxRecords = max(w.batching.MaxRecords, 1)
-	w.batching.MaxInFlight = max(w.batching.MaxInFlight, w.batching.MaxRecords)
 	w.status.Name, w.status.Kind = opts.Name, opts.Kind
 	return w
 }
@@ -106,214 +86,133 @@ func setDefault(d *time.Duration, value time.Duration) {
 	}
 }
 
-// Start begins forwarding where the output's cursor stands. ctx bounds the worker's whole life; Stop is the orderly end.
-func (w *Worker) Start(ctx context.Context) error {
-	cursor, err := w.opts.Queue.Cursor(w.opts.Name)
-	if err != nil {
-		return err
-	}
-	w.through = cursor
-	w.sendCtx, w.cancel = context.WithCancel(ctx)
-	chunks := make(chan []*queue.Event)
-	go w.fetch(cursor, chunks) //nolint:contextcheck // both live as long as sendCtx, which comes from ctx
-	go w.loop(chunks)
-	return nil
+// Start begins to claim the output and to forward from where its cursor stands. ctx bounds the worker's whole life; Stop
+// is the orderly end.
+func (w *Worker) Start(ctx context.Context) {
+	w.life, w.endLife = context.WithCancelCause(ctx)
+	w.running, w.quit = context.WithCancel(w.life)
+	go w.run() //nolint:contextcheck // all that it does is bounded by life, which comes from ctx
 }
 
 // Stop ends the worker: nothing new is read or sent, what is in flight may finish until ctx ends, then the output is
-// closed and the cursor left exactly behind the last event whose fate is known. A second call waits for the first.
+// closed, the cursor left exactly behind the last event whose outcome is known, and the output released. It returns when
+// every goroutine that the worker has started has returned. A second call waits for the first.
 func (w *Worker) Stop(ctx context.Context) error {
 	var err error
 	w.stopOnce.Do(func() {
-		close(w.stopping)
-		err = w.drain(ctx)
+		if w.life == nil { // never started
+			return
+		}
+		w.quit()
+		select {
+		case <-w.ended:
+		case <-ctx.Done():
+			w.endLife(context.Cause(ctx)) // a blocked Send returns, unfinished batches are given up
+			<-w.ended
+		}
+		w.endLife(nil)
+		err = w.closeErr
 	})
 	return err
 }
 
-func (w *Worker) drain(ctx context.Context) error {
-	if w.cancel == nil { // never started
-		return w.opts.Output.Close(ctx)
-	}
-	select {
-	case <-w.ended:
-	case <-ctx.Done():
-		w.cancel() // a blocked Send returns, unfinished batches are given up
-		<-w.ended
-	}
-	err := w.opts.Output.Close(ctx)
-	w.cancel()
-	w.collect() // what Close let finish
-	w.advance()
-	w.publish()
-	return err
-}
+func (w *Worker) isStopping() bool { return w.running.Err() != nil }
 
-// fetch reads ahead of the loop by one chunk, so that the loop can wait for more than the queue.
-func (w *Worker) fetch(after uint64, chunks chan<- []*queue.Event) {
-	ctx, cancel := context.WithCancel(w.sendCtx)
-	defer cancel()
-	go func() {
-		select {
-		case <-w.stopping:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	for ctx.Err() == nil {
-		events, err := w.opts.Queue.Read(ctx, after, w.batching.MaxRecords, w.maxBytes())
-		if err != nil {
-			w.readFailed(ctx, err)
-			continue
-		}
-		if len(events) == 0 {
-			continue
-		}
-		after = events[len(events)-1].Seq
-		select {
-		case chunks <- events:
-		case <-ctx.Done():
-		}
-	}
-}
-
-// readFailed says that the queue can't be read and waits a moment before the next try.
-func (w *Worker) readFailed(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return
-	}
-	w.opts.Log.Error("reading the queue failed", "error", err)
-	select {
-	case <-time.After(time.Second):
-	case <-ctx.Done():
-	}
-}
-
-func (w *Worker) maxBytes() int {
-	if w.batching.MaxBytes <= 0 {
-		return 1 << 20
-	}
-	return w.batching.MaxBytes
-}
-
-// beatInterval is how often an idle loop shows that it lives, for the watchdog.
-const beatInterval = 5 * time.Second
-
-// loop is the worker's one goroutine: it alone touches the flights and calls Send.
-func (w *Worker) loop(chunks <-chan []*queue.Event) {
+// run goes from tenure to tenure until Stop.
+func (w *Worker) run() {
 	defer close(w.ended)
-	timer := time.NewTimer(beatInterval)
-	defer timer.Stop()
-	for {
-		w.status.beat(w.opts.Now())
-		w.step()
-		if w.stopped() {
-			return
+	for attempts := 0; !w.isStopping(); {
+		began := w.opts.Now()
+		err := w.serve()
+		if err != nil && !w.isStopping() {
+			attempts++
+			w.cantBegin(err, attempts)
+			continue
 		}
-		in := chunks
-		if w.pendingFull() {
-			in = nil
-		}
-		stopping := w.stopping
-		if w.isStopping() {
-			in, stopping = nil, nil
-		}
-		timer.Reset(w.nextWake())
-		select {
-		case events := <-in:
-			w.add(events)
-		case <-w.results:
-		case <-timer.C:
-		case <-stopping:
-		case <-w.sendCtx.Done():
-			return
-		}
+		attempts = 0
+		sleep(w.running, minTenure-w.opts.Now().Sub(began)) // an output that is lost as soon as it is claimed must not spin
 	}
 }
 
-// step does all that can be done now.
-func (w *Worker) step() {
-	w.collect()
-	w.advance()
-	w.sendDue()
-	w.publish()
-}
-
-func (w *Worker) isStopping() bool {
-	select {
-	case <-w.stopping:
-		return true
-	default:
-		return false
-	}
-}
-
-// stopped reports that an orderly stop has nothing left to wait for.
-func (w *Worker) stopped() bool { return w.isStopping() && w.sending == 0 }
-
-// nextWake is how long the loop may sleep when nothing happens.
-func (w *Worker) nextWake() time.Duration {
-	now, wake := w.opts.Now(), beatInterval
-	switch {
-	case w.retryAt.After(now): // pending events wait for the retry anyway
-		wake = min(wake, w.retryAt.Sub(now))
-	case !w.pending.since.IsZero():
-		wake = min(wake, w.pendingDueAt().Sub(now))
-	}
-	return max(wake, time.Millisecond)
-}
-
-// collect takes in what the output has said since the last time.
-func (w *Worker) collect() {
-	w.resultMu.Lock()
-	done := w.done
-	w.done = nil
-	w.resultMu.Unlock()
-	for _, r := range done {
-		w.sending -= len(r.seqs)
-		w.judge(r)
-	}
-}
-
-// judge decides what one result means for its flight.
-func (w *Worker) judge(r result) {
-	f := r.flight
-	var partial *outputs.PartialError
-	err := r.err
-	if errors.As(err, &partial) {
-		if ierr := r.checkRejected(partial.Rejected); ierr != nil {
-			w.failed(f, ierr)
-			return
-		}
-		if partial.Rest == nil { // before anything can fail: what is delivered must not be sent again
-			w.settleAccepted(r, partial.Rejected)
-		}
-		if qerr := w.quarantine(r, partial.Rejected); qerr != nil {
-			w.failed(f, qerr)
-			return
-		}
-		err = partial.Rest
-	}
+// serve waits for a tenure and lives through it. An error says why there was none, or no output to use in it.
+func (w *Worker) serve() error {
+	w.status.standBy()
+	tenure, err := w.opts.Queue.Claim(w.running, w.opts.Name)
 	if err != nil {
-		w.failed(f, err)
-		return
+		return fmt.Errorf("claiming the output: %w", err)
 	}
-	w.delivered(f)
+	defer tenure.Release()
+	out, err := w.opts.Open(tenure.Valid)
+	if err != nil { // another bridge may be able to
+		return &outputs.HoldError{Err: fmt.Errorf("making the output: %w", err)}
+	}
+	w.status.own(out)
+	d := newDispatcher(w, tenure, out)
+	d.run()
+	w.closeErr = d.close()
+	w.status.disown()
+	if w.closeErr != nil && !w.isStopping() { // Stop's caller is told
+		w.opts.Log.Warn("an output did not close in good order", "error", w.closeErr)
+	}
+	return nil
 }
 
-// advance moves the cursor over the finished flights at the front.
-func (w *Worker) advance() {
-	var p queue.Progress
-	n := 0
-	for n < len(w.flights) && w.flights[n].state == finished {
-		p.Runs = w.flights[n].appendRuns(p.Runs, w.through)
-		p.Through = w.flights[n].last()
-		w.through = p.Through
-		n++
+// cantBegin tells of a tenure that could not begin, and waits before the next attempt.
+func (w *Worker) cantBegin(err error, attempts int) {
+	blocked := needsOperator(err)
+	w.status.failed(err, blocked, w.opts.Now())
+	w.failures.Failed(w.life, slog.LevelError, "forwarding can't begin, its events wait; trying again", err,
+		slog.String("event", "output_failing"), slog.Int("attempt", attempts))
+	d := w.backoff(err, attempts)
+	w.status.waitFor(d, w.opts.Now())
+	sleep(w.running, d)
+}
+
+// sleep waits for d or the end of ctx.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
-	if n == 0 {
-		return
+}
+
+// needsOperator reports whether err is one that only an operator can fix.
+func needsOperator(err error) bool {
+	var hold *outputs.HoldError
+	return errors.As(err, &hold)
+}
+
+// backoff is the time until the next attempt: exponential with jitter on its upper half, and no less than the
+// receiver asked for within retryAfterCap.
+func (w *Worker) backoff(err error, attempts int) time.Duration {
+	d := w.opts.BlockedBackoff
+	if !needsOperator(err) {
+		d = min(w.opts.MinBackoff<<min(attempts-1, 20), w.opts.MaxBackoff)
 	}
-	w.flights = append(w.flights[:0], w.flights[n:]...)
-	w.opts.Queue.Advance(w.opts.Name, p)
+	d = d/2 + time.Duration(w.opts.Rand.Int64N(int64(d/2)+1))
+	var retry *outputs.RetryError
+	if errors.As(err, &retry) {
+		d = max(d, min(retry.After, retryAfterCap))
+	}
+	return d
+}
+
+// maxToldLost bounds the memory of losses that were logged.
+const maxToldLost = 100
+
+// tellLost logs a gap of lost events, once: it is read again when a tenure ends before the cursor is past it.
+func (w *Worker) tellLost(gap queue.Gap) {
+	for _, told := range w.toldLost {
+		if told.First <= gap.First && gap.Last <= told.Last {
+			return
+		}
+	}
+	if len(w.toldLost) == maxToldLost {
+		w.toldLost = w.toldLost[1:]
+	}
+	w.toldLost = append(w.toldLost, gap)
+	w.opts.Log.Error("the queue has lost events that this output was not sent; going on behind them", "event", "record_lost",
+		"first_seq", gap.First, "last_seq", gap.Last)
 }
