@@ -16,8 +16,10 @@ import (
 type instantQueue struct{}
 
 func (instantQueue) Append(context.Context, *queue.Event, string) (queue.Receipt, error) {
-	return queue.Receipt{Outcome: queue.Accepted, Seq: 1}, nil
+	return queue.Receipt{Verdict: queue.Accepted, Seq: 1}, nil
 }
+
+func (instantQueue) Generation() uint64 { return 1 }
 
 // nullWriter is an http.ResponseWriter that keeps nothing.
 type nullWriter struct {

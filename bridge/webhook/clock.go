@@ -57,11 +57,11 @@ func (c *clockWatch) fine() bool {
 func (x *exchange) watchClock(e *queue.Event, receipt queue.Receipt) {
 	clock := &x.ep.tally.clock
 	switch {
-	case receipt.Outcome == queue.Accepted:
+	case receipt.Verdict == queue.Accepted:
 		if clock.fine() {
 			x.h.log.Info("deliveries are fresh again", "endpoint", e.Endpoint)
 		}
-	case receipt.Outcome == queue.Quarantined && (receipt.Reason == ReasonStale || receipt.Reason == ReasonFuture):
+	case receipt.Verdict == queue.Quarantined && (receipt.Reason == ReasonStale || receipt.Reason == ReasonFuture):
 		inARow, loud := clock.failed(receipt.Reason)
 		if !loud {
 			return

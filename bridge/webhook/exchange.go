@@ -113,12 +113,21 @@ func (x *exchange) accept(w http.ResponseWriter, r *http.Request, verified *key)
 	ep.tally.lastVerified.Store(x.now.UnixNano())
 	e := x.event(r, verified)
 	x.release()
-	hold := x.judge(e)
-	receipt, err := h.queue.Append(h.deadlines.in(x.state.appendTimeout), e, hold)
+	decoded, err := signal.Decode(e.Body)
+	if err == nil {
+		e.Signal = decoded
+	}
+	body := queue.DigestOf(e.Body)
+	if seq, known := h.answered.find(e, body, x.now, x.state.window); known {
+		x.done(w, r, e, queue.Receipt{Verdict: queue.Duplicate, Seq: seq})
+		return
+	}
+	receipt, err := h.queue.Append(h.deadlines.in(x.state.appendTimeout), e, x.quarantineReason(e))
 	if err != nil {
 		x.notStored(w, r, e, err)
 		return
 	}
+	h.answered.add(e, body, receipt)
 	x.done(w, r, e, receipt)
 }
 
@@ -126,14 +135,19 @@ func (x *exchange) accept(w http.ResponseWriter, r *http.Request, verified *key)
 func (x *exchange) event(r *http.Request, verified *key) *queue.Event {
 	body := make([]byte, len(x.buf))
 	copy(body, x.buf)
+	delivery, note := deliveryID(r.Header)
 	e := &queue.Event{
 		ReceivedAt: x.now,
+		ReceivedBy: x.h.bridge,
 		Endpoint:   x.ep.name,
-		DeliveryID: deliveryID(r.Header),
+		DeliveryID: delivery,
 		Signature:  single(r, signatureHeader),
 		SecretName: verified.name,
 		ClientAddr: x.from.text,
 		Body:       body,
+	}
+	if note != "" {
+		e.Notes = []string{note}
 	}
 	for _, name := range x.state.keep {
 		if name == "Host" {
@@ -151,13 +165,12 @@ func (x *exchange) event(r *http.Request, verified *key) *queue.Event {
 	return e
 }
 
-// judge decodes e and returns the reason for the quarantine, or "".
-func (x *exchange) judge(e *queue.Event) string {
-	s, err := signal.Decode(e.Body)
-	if err != nil {
+// quarantineReason returns why e can't go to the outputs as it stands, or "".
+func (x *exchange) quarantineReason(e *queue.Event) string {
+	s := e.Signal
+	if s == nil {
 		return signal.ReasonNotJSON
 	}
-	e.Signal = s
 	if problem := s.Problem(); problem != "" {
 		return problem
 	}
@@ -184,7 +197,7 @@ func (ep *endpoint) freshness(s *signal.Signal, now time.Time) string {
 // done answers, counts and logs what the queue did.
 func (x *exchange) done(w http.ResponseWriter, r *http.Request, e *queue.Event, receipt queue.Receipt) {
 	t := x.ep.tally
-	switch receipt.Outcome {
+	switch receipt.Verdict {
 	case queue.Accepted:
 		t.count(accepted)
 		t.lastAccepted.Store(x.now.UnixNano())

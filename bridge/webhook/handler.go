@@ -14,6 +14,7 @@ import (
 // limits on connections. The time for a request's body is the server's ReadTimeout; its expiry is answered 408.
 type Handler struct {
 	queue   queue.Appender
+	bridge  string
 	log     *slog.Logger
 	now     func() time.Time
 	answers *answers
@@ -22,6 +23,7 @@ type Handler struct {
 	state     atomic.Pointer[state]
 	exchanges sync.Pool
 
+	answered  *answered
 	visitors  *visitors
 	refusals  *refusals
 	bodies    budget
@@ -41,6 +43,7 @@ type state struct {
 	maxBody    int64
 	bodyBudget int64
 
+	window        time.Duration
 	appendTimeout time.Duration
 	failureBurst  int
 	failureEvery  time.Duration
@@ -62,7 +65,7 @@ type endpoint struct {
 func NewHandler(opts Options) (*Handler, error) {
 	opts.setDefaults()
 	h := &Handler{
-		queue: opts.Queue, log: opts.Log, now: opts.Now, answers: newAnswers(),
+		queue: opts.Queue, bridge: opts.Bridge, log: opts.Log, now: opts.Now, answers: newAnswers(), answered: newAnswered(opts.Queue),
 		visitors: newVisitors(), refusals: newRefusals(), metrics: newHandlerMetrics(),
 	}
 	h.exchanges.New = func() any { return &exchange{h: h} }
@@ -105,7 +108,7 @@ func newState(opts *Options, before *state) *state {
 		byPath: map[string]*endpoint{}, keep: canonical(opts.KeepHeaders),
 		trusted: opts.TrustedProxies, allow: opts.Allow,
 		maxBody: opts.MaxBodyBytes, bodyBudget: max(minBudget, 4*opts.MaxBodyBytes),
-		appendTimeout: opts.AppendTimeout, failureBurst: opts.FailureBurst, failureEvery: opts.FailureEvery,
+		window: opts.Window, appendTimeout: opts.AppendTimeout, failureBurst: opts.FailureBurst, failureEvery: opts.FailureEvery,
 	}
 	for i := range opts.Endpoints {
 		ep := newEndpoint(&opts.Endpoints[i], before)

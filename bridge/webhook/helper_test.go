@@ -60,15 +60,18 @@ func (q *recorder) Append(ctx context.Context, e *queue.Event, hold string) (que
 	}
 	sum := sha256.Sum256(e.Body)
 	if seq, known := q.seen[sum]; known {
-		return queue.Receipt{Outcome: queue.Duplicate, Seq: seq, Reason: q.holds[seq-1]}, nil
+		return queue.Receipt{Verdict: queue.Duplicate, Seq: seq, Reason: q.holds[seq-1]}, nil
 	}
 	q.events, q.holds = append(q.events, e), append(q.holds, hold)
 	q.seen[sum] = uint64(len(q.events))
 	if hold != "" {
-		return queue.Receipt{Outcome: queue.Quarantined, Reason: hold}, nil
+		return queue.Receipt{Verdict: queue.Quarantined, Reason: hold}, nil
 	}
-	return queue.Receipt{Outcome: queue.Accepted, Seq: uint64(len(q.events))}, nil
+	return queue.Receipt{Verdict: queue.Accepted, Seq: uint64(len(q.events))}, nil
 }
+
+// Generation implements queue.Appender. 0: what was answered is never taken for known.
+func (q *recorder) Generation() uint64 { return 0 }
 
 func (q *recorder) taken() []*queue.Event {
 	q.mu.Lock()

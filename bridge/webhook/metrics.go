@@ -12,6 +12,7 @@ const noEndpoint = "(none)"
 type handlerMetrics struct {
 	requests, matches, quarantined, reused *prometheus.Desc
 	lastVerified, lastAccepted, clock      *prometheus.Desc
+	cached                                 *prometheus.Desc
 }
 
 func newHandlerMetrics() handlerMetrics {
@@ -25,12 +26,13 @@ func newHandlerMetrics() handlerMetrics {
 		reused:       desc("reused_delivery_ids_total", "Deliveries accepted under a delivery ID that was known with another signal.", "endpoint"),
 		lastVerified: desc("last_verified_timestamp_seconds", "Time of the last delivery whose signature was right.", "endpoint"),
 		lastAccepted: desc("last_accepted_timestamp_seconds", "Time of the last new and fresh delivery.", "endpoint"),
+		cached:       desc("cached_duplicates_total", "Duplicates that were answered from memory, without the queue."),
 		clock:        desc("clock_suspect", "1 while so many deliveries in a row are stale or from the future that a clock must be wrong.", "endpoint"),
 	}
 }
 
 func (m *handlerMetrics) all() []*prometheus.Desc {
-	return []*prometheus.Desc{m.requests, m.matches, m.quarantined, m.reused, m.lastVerified, m.lastAccepted, m.clock}
+	return []*prometheus.Desc{m.requests, m.matches, m.quarantined, m.reused, m.lastVerified, m.lastAccepted, m.clock, m.cached}
 }
 
 // Describe implements prometheus.Collector.
@@ -43,6 +45,7 @@ func (h *Handler) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (h *Handler) Collect(ch chan<- prometheus.Metric) {
 	h.stray.collectRequests(ch, h.metrics.requests, noEndpoint)
+	ch <- counter(h.metrics.cached, h.answered.hits.Load())
 	for _, ep := range h.state.Load().endpoints {
 		ep.collect(ch, &h.metrics)
 	}

@@ -19,6 +19,7 @@ const (
 	DefaultMaxBodyBytes  = 1 << 20
 	DefaultMaxAge        = 24 * time.Hour
 	DefaultClockSkew     = 5 * time.Minute
+	DefaultWindow        = 72 * time.Hour
 	DefaultAppendTimeout = 10 * time.Second
 	DefaultFailureBurst  = 10
 	DefaultFailureEvery  = 6 * time.Second
@@ -52,6 +53,7 @@ type Options struct {
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	Allow          []netip.Prefix // that may deliver; empty: all
 	MaxBodyBytes   int64          // 0: DefaultMaxBodyBytes
+	Window         time.Duration  // how long a delivery that was answered counts as known, as in the queue; 0: DefaultWindow
 	AppendTimeout  time.Duration  // the longest wait for durability before 503; 0: DefaultAppendTimeout
 
 	// FailureBurst failed verifications of one address (an IPv6 /64) are answered 401, and then one every
@@ -61,13 +63,15 @@ type Options struct {
 
 	// The rest can't be changed by Reload.
 
-	Queue queue.Appender
-	Log   *slog.Logger     // nil: none
-	Now   func() time.Time // nil: time.Now
+	Queue  queue.Appender
+	Bridge string           // this bridge's name, kept with each event
+	Log    *slog.Logger     // nil: none
+	Now    func() time.Time // nil: time.Now
 }
 
 func (o *Options) setDefaults() {
 	setDefault(&o.MaxBodyBytes, DefaultMaxBodyBytes)
+	setDefault(&o.Window, DefaultWindow)
 	setDefault(&o.AppendTimeout, DefaultAppendTimeout)
 	setDefault(&o.FailureBurst, DefaultFailureBurst)
 	setDefault(&o.FailureEvery, DefaultFailureEvery)

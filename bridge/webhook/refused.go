@@ -66,18 +66,23 @@ func (h *Handler) Refused(id string) []Refusal {
 }
 
 // deliveryID returns the one LinuxGuard-Delivery header when it can serve as an identifier: up to 128 letters, digits
-// and "-_.:". Anything else is treated as missing; the body's digest identifies such a delivery.
-func deliveryID(header http.Header) string {
+// and "-_.:". Anything else is treated as missing, and note says so; the body's digest identifies such a delivery.
+func deliveryID(header http.Header) (id, note string) {
 	values := header[deliveryHeader]
-	if len(values) != 1 || len(values[0]) > maxDeliveryID {
-		return ""
+	switch {
+	case len(values) == 0:
+		return "", ""
+	case len(values) > 1:
+		return "", fmt.Sprintf("the LinuxGuard-Delivery header came %d times and was treated as missing", len(values))
+	case len(values[0]) > maxDeliveryID:
+		return "", fmt.Sprintf("the LinuxGuard-Delivery header has %d bytes, more than %d, and was treated as missing", len(values[0]), maxDeliveryID)
 	}
 	for i := range len(values[0]) {
 		if !isIDByte(values[0][i]) {
-			return ""
+			return "", "the LinuxGuard-Delivery header holds a character that no delivery ID has and was treated as missing"
 		}
 	}
-	return values[0]
+	return values[0], ""
 }
 
 func isIDByte(c byte) bool {
@@ -93,7 +98,7 @@ func (x *exchange) refuse(w http.ResponseWriter, r *http.Request, v verdict) {
 		t, endpoint = x.ep.tally, x.ep.name
 	}
 	t.count(v)
-	id := deliveryID(r.Header)
+	id, _ := deliveryID(r.Header)
 	x.h.refusals.add(id, Refusal{At: x.now, Reason: v.String(), Status: v.status(), Endpoint: endpoint, Address: x.from.text})
 	if suppressed, ok := x.h.visitors.mayLog(x.from.group(), x.now); ok {
 		x.h.logRefusal(v, x.from.text, endpoint, id, suppressed)
@@ -125,11 +130,11 @@ func (h *Handler) logRefusal(v verdict, address, endpoint, id string, suppressed
 func (h *Handler) logReceipt(ctx context.Context, e *queue.Event, receipt queue.Receipt) {
 	level, message := slog.LevelDebug, "delivery accepted"
 	switch {
-	case receipt.Outcome == queue.Quarantined:
+	case receipt.Verdict == queue.Quarantined:
 		level, message = slog.LevelWarn, "delivery quarantined"
 	case receipt.Reused:
 		level, message = slog.LevelWarn, "delivery accepted under a delivery ID that was used for another signal"
-	case receipt.Outcome == queue.Duplicate:
+	case receipt.Verdict == queue.Duplicate:
 		message = "delivery is a duplicate"
 	}
 	h.logEvent(ctx, level, message, e, receipt)
