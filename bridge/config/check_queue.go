@@ -42,17 +42,33 @@ func (l *loader) checkQueue() {
 	if q.Directory == "" {
 		q.Directory = l.directory("STATE_DIRECTORY", defaultStateDirectory)
 	}
-	l.cfg.Queue = Queue(q)
+	l.cfg.Queue = Queue{Directory: q.Directory, MaxBytes: q.MaxBytes, QuarantineMaxBytes: q.QuarantineMaxBytes, Keep: time.Duration(q.Keep)}
 	within(l, at.key("max_bytes"), q.MaxBytes, minQueueBytes, maxQueueBytes, FormatSize)
 	within(l, at.key("quarantine_max_bytes"), q.QuarantineMaxBytes, minQueueBytes, maxQueueBytes, FormatSize)
-	body := l.file.Server.MaxBodyBytes
-	if q.MaxBytes <= body {
-		l.errorf(at.key("max_bytes"), "", "must be more than server.max_body_bytes (%s), or a large webhook never fits", FormatSize(body))
+	if q.Keep != 0 {
+		within(l, at.key("keep"), time.Duration(q.Keep), time.Second, maxWindow, formatDuration)
 	}
-	if q.QuarantineMaxBytes <= body {
-		l.errorf(at.key("quarantine_max_bytes"), "", "must be more than server.max_body_bytes (%s), or a large webhook never fits", FormatSize(body))
-	}
+	l.checkRoom(at, q)
 	l.checkDirectory(at.key("directory"), q)
+}
+
+// checkRoom demands that the largest webhook, with what is stored beside its body, fits: four times into the queue, so that one
+// doesn't drive out everything else, and into the half of the quarantine that is the receiver's and each output's share of the
+// other half.
+func (l *loader) checkRoom(at keyPath, q queueTable) {
+	body := l.file.Server.MaxBodyBytes
+	largest := body + FrameBytes
+	if need := 4 * largest; q.MaxBytes >= minQueueBytes && q.MaxBytes < need {
+		l.errorf(at.key("max_bytes"), "raise it, or lower server.max_body_bytes", "must be at least %s, room for four of the largest webhooks "+
+			"(server.max_body_bytes is %s, and each takes up to %s more)", FormatSize(need), FormatSize(body), FormatSize(FrameBytes))
+	}
+	named, _ := l.tree["output"].(map[string]any)
+	outputs := max(1, int64(len(named)))
+	if need := 2 * outputs * largest; q.QuarantineMaxBytes >= minQueueBytes && q.QuarantineMaxBytes < need {
+		l.errorf(at.key("quarantine_max_bytes"), "raise it, or lower server.max_body_bytes", "must be at least %s, so that the largest webhook fits "+
+			"into an output's share of it (server.max_body_bytes is %s, half of the quarantine is shared by the outputs, of which there are %d)",
+			FormatSize(need), FormatSize(body), outputs)
+	}
 }
 
 // checkDirectory looks at the queue's folder. It need not exist: the daemon makes it.

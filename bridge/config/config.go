@@ -71,7 +71,11 @@ type Queue struct {
 	Directory          string
 	MaxBytes           int64
 	QuarantineMaxBytes int64
+	Keep               time.Duration // how long delivered events are kept for a replay, within MaxBytes; 0: not
 }
+
+// FrameBytes is room for what is stored with the body of a webhook: headers, names and the frame of the record.
+const FrameBytes = 64 << 10
 
 // Dedupe is [dedupe].
 type Dedupe struct {
@@ -104,8 +108,9 @@ type Output struct {
 	StartAt    string // "now" or "oldest": where a new output begins
 	Match      Match
 
-	// Decode fills the kind's own settings from the output's table. It is called once, by the kind's constructor,
-	// while the file is loaded for use; keys that neither it nor the common part knows are errors of the file.
+	// Decode fills the kind's own settings from the output's table. The kind's constructor calls it, while the file is
+	// loaded for use and whenever the output is made anew; keys that neither it nor the common part knows are errors of the
+	// file. It may be called from several goroutines.
 	Decode func(settings any) error
 	// Fingerprint changes when anything in the table or in a secret or file that it refers to changes, so that a reload
 	// knows which outputs to rebuild.

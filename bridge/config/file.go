@@ -61,6 +61,8 @@ type queueTable struct {
 	Directory          string `toml:"directory"`
 	MaxBytes           int64  `toml:"max_bytes"`
 	QuarantineMaxBytes int64  `toml:"quarantine_max_bytes"`
+
+	Keep optionalDuration `toml:"keep"`
 }
 
 type dedupeTable struct {
@@ -110,7 +112,7 @@ func newFileTable() fileTable {
 			MaxConnections: 1024,
 		},
 		Queue:  queueTable{MaxBytes: 2 << 30, QuarantineMaxBytes: 256 << 20},
-		Dedupe: dedupeTable{Capacity: 100_000, Window: 72 * time.Hour},
+		Dedupe: dedupeTable{Capacity: 1_000_000, Window: 72 * time.Hour},
 		Admin:  adminTable{Listen: "127.0.0.1:9464"},
 		Log:    logTable{Level: "info", Format: "auto"},
 	}

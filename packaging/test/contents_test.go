@@ -25,7 +25,7 @@ var both = []string{
 }
 
 // commands have a page of section 1 each.
-var commands = []string{"run", "check", "status", "trace", "reconcile", "quarantine", "quarantine-resend", "send", "render", "demo", "version"}
+var commands = []string{"run", "check", "status", "trace", "audit", "quarantine", "quarantine-resend", "losses", "losses-acknowledge", "queue-replay", "send", "render", "demo", "version"}
 
 // TestContents looks at what is in the packages, and at the list of it.
 func TestContents(t *testing.T) {
@@ -43,7 +43,7 @@ func TestContents(t *testing.T) {
 		"/usr/share/zsh/site-functions/_linuxguard-bridge"))
 	run(t, dir, "sha256sum", "--check", "--strict", "SHA256SUMS")
 	sbom := read(t, find(t, dir, "*.cdx.json"))
-	for _, module := range []string{`"bomFormat": "CycloneDX"`, `"pkg:golang/go.etcd.io/bbolt@v`, `"name": "std"`} {
+	for _, module := range []string{`"bomFormat": "CycloneDX"`, `"pkg:golang/github.com/spf13/cobra@v`, `"name": "std"`} {
 		if !strings.Contains(sbom, module) {
 			t.Errorf("the list of what is inside lacks %s", module)
 		}

@@ -298,7 +298,7 @@ func restartUnderLoad(c *container) {
 	}
 	c.t.Logf("%s: %d posts over connections of their own during 5 restarts", c.suite, len(report.Signals))
 	c.delivered(report)
-	c.run("linuxguard-bridge reconcile")
+	c.run("linuxguard-bridge audit")
 }
 
 // queueSurvives: what can't be delivered yet waits through an upgrade and a downgrade. The operator's configuration
@@ -312,7 +312,7 @@ func queueSurvives(c *container) {
 	c.run("linuxguard-bridge status")
 	c.run("systemctl start syslog.socket rsyslog.service")
 	c.arrived(strings.Fields(c.run("grep -o 'sig_test_[A-Za-z0-9_-]*' /root/sent | sort -u")))
-	c.run("linuxguard-bridge reconcile")
+	c.run("linuxguard-bridge audit")
 }
 
 // remove stops the service for good and keeps what is the operator's: configuration, secrets, queue and user.
@@ -325,7 +325,7 @@ func remove(c *container) {
 	c.run("test -s " + configFile + " -a -s " + secretFile + " && ls /var/lib/linuxguard-bridge/* && getent passwd linuxguard-bridge")
 	// Installed again, it goes on where it was.
 	c.run(apt("install "+deb(newVersion)) + " && systemctl enable --now linuxguard-bridge.socket linuxguard-bridge.service")
-	c.run("linuxguard-bridge send --wait && linuxguard-bridge reconcile")
+	c.run("linuxguard-bridge send --wait && linuxguard-bridge audit")
 	c.run(apt("remove linuxguard-bridge"))
 }
 

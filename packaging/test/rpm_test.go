@@ -97,7 +97,7 @@ func (c *container) rpmLife(tool rpmTool) {
 	c.version(oldVersion)
 	c.run("grep -c siem " + configFile) // the operator's changes stay
 	c.expect("enabled", "systemctl is-enabled linuxguard-bridge")
-	c.run("linuxguard-bridge send --wait && linuxguard-bridge reconcile")
+	c.run("linuxguard-bridge send --wait && linuxguard-bridge audit")
 
 	c.run(tool.erase + " linuxguard-bridge")
 	c.expect("inactive", "systemctl is-active linuxguard-bridge || true")
