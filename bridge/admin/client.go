@@ -80,12 +80,30 @@ func (c *Client) Trace(ctx context.Context, id string) (t Trace, err error) {
 	return t, c.call(ctx, http.MethodGet, "/v1/trace?"+url.Values{"id": {id}}.Encode(), nil, &t)
 }
 
-// Reconcile accounts for a range of bridge_seq at the named outputs, or at all of them; 0 leaves an end open.
-func (c *Client) Reconcile(ctx context.Context, outputs []string, first, last uint64) (all []Reconciliation, err error) {
-	q := url.Values{"output": outputs}
-	q.Set("first", strconv.FormatUint(first, 10))
-	q.Set("last", strconv.FormatUint(last, 10))
-	return all, c.call(ctx, http.MethodGet, "/v1/reconcile?"+q.Encode(), nil, &all)
+// Audit accounts for a range of bridge_seq.
+func (c *Client) Audit(ctx context.Context, req AuditRequest) (a Audit, err error) {
+	q := url.Values{"output": req.Outputs}
+	q.Set("first", strconv.FormatUint(req.First, 10))
+	q.Set("last", strconv.FormatUint(req.Last, 10))
+	if req.Since != 0 {
+		q.Set("since", req.Since.String())
+	}
+	return a, c.call(ctx, http.MethodGet, "/v1/audit?"+q.Encode(), nil, &a)
+}
+
+// Losses returns what is lost and not acknowledged.
+func (c *Client) Losses(ctx context.Context) (list LossList, err error) {
+	return list, c.call(ctx, http.MethodGet, "/v1/losses", nil, &list)
+}
+
+// AcknowledgeLoss says that the caller knows of a loss, and returns it.
+func (c *Client) AcknowledgeLoss(ctx context.Context, id uint64) (l Loss, err error) {
+	return l, c.call(ctx, http.MethodPost, "/v1/losses/"+strconv.FormatUint(id, 10)+"/acknowledge", nil, &l)
+}
+
+// Replay sends an output again what was received since so long ago, as far as it is kept.
+func (c *Client) Replay(ctx context.Context, output string, since time.Duration) (a ReplayAnswer, err error) {
+	return a, c.call(ctx, http.MethodPost, "/v1/queue/replay", ReplayRequest{Output: output, Since: since.String()}, &a)
 }
 
 func itemPath(id uint64) string { return "/v1/quarantine/" + strconv.FormatUint(id, 10) }

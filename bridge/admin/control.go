@@ -27,8 +27,11 @@ type requestError struct{ text string }
 
 func (e *requestError) Error() string { return e.text }
 
-// errNoItem is 404.
-var errNoItem = errors.New("it is not in the quarantine")
+// What is 404.
+var (
+	errNoItem = errors.New("it is not in the quarantine")
+	errNoLoss = errors.New("there is no such loss, or it is acknowledged")
+)
 
 // controlRoutes is the control socket. GET shows, POST and DELETE act and are logged with who it was.
 func (s *Server) controlRoutes() http.Handler {
@@ -39,16 +42,18 @@ func (s *Server) controlRoutes() http.Handler {
 	mux.Handle("POST /v1/quarantine/{id}/resend", s.answer(s.resend))
 	mux.Handle("DELETE /v1/quarantine/{id}", s.answer(s.drop))
 	mux.Handle("GET /v1/trace", s.answer(s.traceID))
-	mux.Handle("GET /v1/reconcile", s.answer(s.reconcileRange))
+	mux.Handle("GET /v1/audit", s.answer(s.auditRange))
+	mux.Handle("GET /v1/losses", s.answer(s.listLosses))
+	mux.Handle("POST /v1/losses/{id}/acknowledge", s.answer(s.acknowledgeLoss))
+	mux.Handle("POST /v1/queue/replay", s.answer(s.replay))
+	mux.HandleFunc("GET /v1/queue/backup", s.backup)
 	return mux
 }
 
 // answer checks the caller, bounds the request and writes what do returns.
 func (s *Server) answer(do func(context.Context, *http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p := peerOf(r.Context()); p.refused != nil {
-			s.opts.Log.Warn("refused a caller of the control socket", slog.String("event", "admin_refused"), slog.Any("by", p), slog.Any("error", p.refused))
-			writeJSON(w, http.StatusForbidden, Problem{"not allowed: " + p.refused.Error()})
+		if !s.allowed(w, r) {
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
@@ -63,12 +68,23 @@ func (s *Server) answer(do func(context.Context, *http.Request) (any, error)) ht
 	})
 }
 
+// allowed answers a caller that the kernel's word does not let in.
+func (s *Server) allowed(w http.ResponseWriter, r *http.Request) bool {
+	p := peerOf(r.Context())
+	if p.refused == nil {
+		return true
+	}
+	s.opts.Log.Warn("refused a caller of the control socket", slog.String("event", "admin_refused"), slog.Any("by", p), slog.Any("error", p.refused))
+	writeJSON(w, http.StatusForbidden, Problem{"not allowed: " + p.refused.Error()})
+	return false
+}
+
 func statusOf(err error) int {
 	var bad *requestError
 	switch {
 	case errors.As(err, &bad):
 		return http.StatusBadRequest
-	case errors.Is(err, errNoItem):
+	case errors.Is(err, errNoItem), errors.Is(err, errNoLoss), errors.Is(err, queue.ErrNotFound):
 		return http.StatusNotFound
 	case errors.Is(err, queue.ErrFull), errors.Is(err, queue.ErrUnavailable):
 		return http.StatusServiceUnavailable
@@ -89,7 +105,7 @@ func (s *Server) listQuarantine(ctx context.Context, r *http.Request) (any, erro
 	if limit == 0 || limit > maxListed {
 		limit = maxListed
 	}
-	items, err := s.opts.Queue.ListQuarantine(ctx, after, int(limit), true)
+	items, err := s.opts.Queue.ListDeadLetters(ctx, after, int(limit), true)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +120,7 @@ func (s *Server) listQuarantine(ctx context.Context, r *http.Request) (any, erro
 }
 
 func (s *Server) showQuarantined(ctx context.Context, r *http.Request) (any, error) {
-	it, err := s.item(ctx, r, false)
+	it, err := s.item(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -112,39 +128,44 @@ func (s *Server) showQuarantined(ctx context.Context, r *http.Request) (any, err
 }
 
 // item finds the item that the path names.
-func (s *Server) item(ctx context.Context, r *http.Request, brief bool) (queue.QuarantineItem, error) {
+func (s *Server) item(ctx context.Context, r *http.Request) (queue.DeadLetter, error) {
 	id, err := strconv.ParseUint(r.PathValue("id"), 10, 64)
 	if err != nil || id == 0 {
-		return queue.QuarantineItem{}, &requestError{"an item's id is a number from 1"}
+		return queue.DeadLetter{}, &requestError{"an item's id is a number from 1"}
 	}
-	found, err := s.opts.Queue.ListQuarantine(ctx, id-1, 1, brief)
-	if err != nil {
-		return queue.QuarantineItem{}, err
+	it, err := s.opts.Queue.GetDeadLetter(ctx, id)
+	if errors.Is(err, queue.ErrNotFound) {
+		err = fmt.Errorf("item %d: %w", id, errNoItem)
 	}
-	if len(found) == 0 || found[0].ID != id {
-		return queue.QuarantineItem{}, fmt.Errorf("item %d: %w", id, errNoItem)
-	}
-	return found[0], nil
+	return it, err
 }
 
 func (s *Server) resend(ctx context.Context, r *http.Request) (any, error) {
 	var req ResendRequest
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&req); err != nil && !errors.Is(err, io.EOF) {
-		return nil, &requestError{"the request is not understood: " + err.Error()}
+	if err := decodeRequest(r, &req); err != nil {
+		return nil, err
 	}
 	if err := s.checkOutputs(req.Outputs); err != nil {
 		return nil, err
 	}
-	it, err := s.item(ctx, r, true)
+	it, err := s.item(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	seq, err := s.opts.Queue.Resend(ctx, it.ID, req.Outputs)
-	s.logAction(ctx, r, "quarantined event re-sent", "quarantine_resent", it, err,
+	s.logItem(ctx, r, "quarantined event re-sent", "quarantine_resent", it, err,
 		slog.Uint64("bridge_seq", seq), slog.Any("outputs", req.Outputs))
 	return ResendAnswer{ID: it.ID, Seq: seq}, err
+}
+
+// decodeRequest reads a request's body; an empty one leaves v as it is.
+func decodeRequest(r *http.Request, v any) error {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil && !errors.Is(err, io.EOF) {
+		return &requestError{"the request is not understood: " + err.Error()}
+	}
+	return nil
 }
 
 func (s *Server) checkOutputs(names []string) error {
@@ -158,30 +179,52 @@ func (s *Server) checkOutputs(names []string) error {
 }
 
 func (s *Server) drop(ctx context.Context, r *http.Request) (any, error) {
-	it, err := s.item(ctx, r, true)
+	it, err := s.item(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	err = s.opts.Queue.DropQuarantine(ctx, it.ID)
-	s.logAction(ctx, r, "quarantined event dropped", "quarantine_dropped", it, err)
+	err = s.opts.Queue.DropDeadLetter(ctx, it.ID)
+	s.logItem(ctx, r, "quarantined event dropped", "quarantine_dropped", it, err)
 	return wireItem(it, false), err
 }
 
-// logAction writes the line that says who did what to an event, also when it failed.
-func (s *Server) logAction(ctx context.Context, r *http.Request, text, event string, it queue.QuarantineItem, err error, more ...slog.Attr) {
+// logItem is logAction for an item of the quarantine.
+func (s *Server) logItem(ctx context.Context, r *http.Request, text, event string, it queue.DeadLetter, err error, more ...slog.Attr) {
 	attrs := append([]slog.Attr{
-		slog.String("event", event), slog.Uint64("item", it.ID), slog.String("reason", it.Reason),
-		slog.String("output", it.Output), slog.String("delivery_id", it.Event.DeliveryID), slog.Any("by", peerOf(ctx)),
+		slog.Uint64("item", it.ID), slog.String("reason", it.Reason),
+		slog.String("output", it.Output), slog.String("delivery_id", it.Event.DeliveryID),
 	}, more...)
-	if claimed := r.Header.Get(userHeader); claimed != "" {
-		attrs = append(attrs, slog.String("claimed_user", claimed[:min(len(claimed), 64)]))
+	s.logAction(ctx, r, text, event, err, attrs...)
+}
+
+// logAction writes the line that says who did what, also when it failed.
+func (s *Server) logAction(ctx context.Context, r *http.Request, text, event string, err error, more ...slog.Attr) {
+	attrs := append([]slog.Attr{slog.String("event", event)}, more...)
+	attrs = append(attrs, slog.Any("by", peerOf(ctx)))
+	if claimed := claimedUser(r); claimed != "" {
+		attrs = append(attrs, slog.String("claimed_user", claimed))
 	}
 	level := slog.LevelInfo
 	if err != nil {
 		level, text = slog.LevelError, text+" without success"
 		attrs = append(attrs, slog.Any("error", err))
 	}
-	s.opts.Log.LogAttrs(ctx, level, text, attrs...) //nolint:sloglint // text is one of two constants
+	s.opts.Log.LogAttrs(ctx, level, text, attrs...) //nolint:sloglint // text is one of a few constants
+}
+
+// claimedUser is who calls by the caller's own word.
+func claimedUser(r *http.Request) string {
+	claimed := r.Header.Get(userHeader)
+	return claimed[:min(len(claimed), 64)]
+}
+
+// callerName names the caller for what is stored: the claim, and the kernel's word.
+func callerName(ctx context.Context, r *http.Request) string {
+	who := fmt.Sprintf("uid %d", peerOf(ctx).UID)
+	if claimed := claimedUser(r); claimed != "" {
+		return fmt.Sprintf("%s (%s)", logging.Clean(claimed), who)
+	}
+	return who
 }
 
 func (s *Server) traceID(ctx context.Context, r *http.Request) (any, error) {
@@ -189,39 +232,7 @@ func (s *Server) traceID(ctx context.Context, r *http.Request) (any, error) {
 	if id == "" || len(id) > maxIDBytes {
 		return nil, &requestError{"trace wants one delivery or signal id"}
 	}
-	t, err := trace(ctx, s.opts.Queue, id)
-	t.Refused = s.opts.Source.Refusals(id)
-	return t, err
-}
-
-// reconcileRange answers for one output, or for all of them.
-func (s *Server) reconcileRange(ctx context.Context, r *http.Request) (any, error) {
-	first, err := number(r, "first")
-	if err != nil {
-		return nil, err
-	}
-	last, err := number(r, "last")
-	if err != nil {
-		return nil, err
-	}
-	if last != 0 && last < first {
-		return nil, &requestError{"the range ends before it begins"}
-	}
-	names := r.URL.Query()["output"]
-	if len(names) == 0 {
-		for _, o := range s.opts.Queue.Status().Outputs {
-			names = append(names, o.Name)
-		}
-	}
-	all := make([]Reconciliation, 0, len(names))
-	for _, name := range names {
-		one, err := reconcile(ctx, s.opts.Queue, name, first, last)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, one)
-	}
-	return all, nil
+	return s.trace(ctx, id)
 }
 
 func number(r *http.Request, key string) (uint64, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin/admintest"
@@ -101,6 +103,79 @@ func TestResendAndDropAreLoggedWithWhoDidIt(t *testing.T) {
 	}
 }
 
+// TestLossesAreAcknowledgedOnce: the caller's name is stored and logged, and afterwards status is quiet.
+func TestLossesAreAcknowledgedOnce(t *testing.T) {
+	t.Parallel()
+	b, c, log := control(t)
+	list, err := c.Losses(t.Context())
+	if err != nil || len(list.Losses) != 1 || list.Losses[0].ID != 3 || list.Losses[0].Last != 1233502 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if l, err := c.AcknowledgeLoss(t.Context(), 3); err != nil || l.What != "segment 12 is damaged" {
+		t.Fatalf("%+v, %v", l, err)
+	}
+	want := fmt.Sprintf("acknowledge 3 by alice (uid %d)", os.Getuid())
+	if got := b.Queue.Changes(); !slices.Equal(got, []string{want}) {
+		t.Errorf("changes %q, want %q", got, want)
+	}
+	for _, want := range []string{"event=loss_acknowledged loss=3", "claimed_user=alice", fmt.Sprintf("by.uid=%d", os.Getuid())} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %s:\n%s", want, log.String())
+		}
+	}
+	if st, err := c.Status(t.Context()); err != nil || st.Lost != "" || st.Queue.Losses != 0 {
+		t.Errorf("%+v, %v", st.Judgment, err)
+	}
+	var refused *admin.RefusedError
+	if _, err := c.AcknowledgeLoss(t.Context(), 3); !errors.As(err, &refused) || refused.Status != http.StatusNotFound {
+		t.Errorf("a second time: %v", err)
+	}
+}
+
+func TestReplayIsLoggedWithWhoDidIt(t *testing.T) {
+	t.Parallel()
+	b, c, log := control(t)
+	a, err := c.Replay(t.Context(), "siem", 24*time.Hour)
+	if err != nil || a.Events != 4711 || !a.Since.Equal(admintest.Now().Add(-24*time.Hour)) {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	if got := b.Queue.Changes(); !slices.Equal(got, []string{"replay siem since 2026-11-22T12:00:00Z"}) {
+		t.Errorf("changes %q", got)
+	}
+	for _, want := range []string{"event=queue_replayed output=siem", "events=4711", "claimed_user=alice"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %s:\n%s", want, log.String())
+		}
+	}
+}
+
+// TestTraceIsNeverBeforeTheReceipt: in whole milliseconds, rounded up, whatever the clock did; and the receiver's own duplicates count.
+func TestTraceIsNeverBeforeTheReceipt(t *testing.T) {
+	t.Parallel()
+	received := admintest.Now().Add(123456 * time.Microsecond)
+	for at, want := range map[time.Time]time.Time{
+		received:                             admintest.Now().Add(124 * time.Millisecond),
+		received.Add(time.Nanosecond):        admintest.Now().Add(124 * time.Millisecond),
+		received.Add(44 * time.Microsecond):  admintest.Now().Add(124 * time.Millisecond),
+		received.Add(544 * time.Microsecond): admintest.Now().Add(124 * time.Millisecond),
+		received.Add(545 * time.Microsecond): admintest.Now().Add(125 * time.Millisecond),
+		received.Add(-time.Hour):             admintest.Now().Add(124 * time.Millisecond),
+		{}:                                   {},
+	} {
+		b, c, _ := control(t)
+		b.Queue.Seen = []queue.Seen{{Seq: 1234567, DeliveryID: "d", ReceivedAt: received, ReceivedBy: "bridge-2", Verdict: queue.Accepted, Duplicates: 2}}
+		b.Queue.Noted["archive"] = []queue.OutcomeRange{{First: 1234567, Last: 1234567, Outcome: queue.Delivered, At: at}}
+		b.Source.Cached = map[uint64]int{1234567: 40}
+		trace, err := c.Trace(t.Context(), "d")
+		if err != nil || len(trace.Events) != 1 || trace.Events[0].Duplicates != 42 || trace.Events[0].ReceivedBy != "bridge-2" {
+			t.Fatalf("%+v, %v", trace, err)
+		}
+		if got := trace.Events[0].Outputs[0].At; !got.Equal(want) || (!at.IsZero() && got.Before(received)) {
+			t.Errorf("done at %v, received at %v: %v, want %v", at, received, got, want)
+		}
+	}
+}
+
 func TestAFailedActionIsLoggedAndAnswered(t *testing.T) {
 	t.Parallel()
 	b, c, log := control(t)
@@ -122,14 +197,23 @@ func TestBadRequests(t *testing.T) {
 		do   func() error
 		want int
 	}{
-		"unknown item":      {func() error { _, err := c.Quarantined(t.Context(), 99); return err }, 404},
-		"between items":     {func() error { _, err := c.Drop(t.Context(), 19); return err }, 404},
-		"item 0":            {func() error { _, err := c.Drop(t.Context(), 0); return err }, 400},
-		"unknown output":    {func() error { _, err := c.Resend(t.Context(), 17, []string{"nope"}); return err }, 400},
-		"empty trace":       {func() error { _, err := c.Trace(t.Context(), ""); return err }, 400},
-		"endless trace":     {func() error { _, err := c.Trace(t.Context(), strings.Repeat("x", 2000)); return err }, 400},
-		"reversed range":    {func() error { _, err := c.Reconcile(t.Context(), nil, 5, 3); return err }, 400},
-		"unknown reconcile": {func() error { _, err := c.Reconcile(t.Context(), []string{"nope"}, 0, 0); return err }, 400},
+		"unknown item":   {func() error { _, err := c.Quarantined(t.Context(), 99); return err }, 404},
+		"between items":  {func() error { _, err := c.Drop(t.Context(), 19); return err }, 404},
+		"item 0":         {func() error { _, err := c.Drop(t.Context(), 0); return err }, 400},
+		"unknown output": {func() error { _, err := c.Resend(t.Context(), 17, []string{"nope"}); return err }, 400},
+		"empty trace":    {func() error { _, err := c.Trace(t.Context(), ""); return err }, 400},
+		"endless trace":  {func() error { _, err := c.Trace(t.Context(), strings.Repeat("x", 2000)); return err }, 400},
+		"reversed range": {func() error { _, err := c.Audit(t.Context(), admin.AuditRequest{First: 5, Last: 3}); return err }, 400},
+		"two beginnings": {func() error { _, err := c.Audit(t.Context(), admin.AuditRequest{First: 5, Since: 1}); return err }, 400},
+		"audit of nothing": {func() error {
+			_, err := c.Audit(t.Context(), admin.AuditRequest{Outputs: []string{"nope"}})
+			return err
+		}, 400},
+		"audit of tomorrow": {func() error { _, err := c.Audit(t.Context(), admin.AuditRequest{Since: -1}); return err }, 400},
+		"unknown loss":      {func() error { _, err := c.AcknowledgeLoss(t.Context(), 99); return err }, 404},
+		"loss 0":            {func() error { _, err := c.AcknowledgeLoss(t.Context(), 0); return err }, 400},
+		"replay to nobody":  {func() error { _, err := c.Replay(t.Context(), "nope", time.Hour); return err }, 400},
+		"replay of nothing": {func() error { _, err := c.Replay(t.Context(), "siem", 0); return err }, 400},
 	} {
 		var refused *admin.RefusedError
 		if err := c.do(); !errors.As(err, &refused) || refused.Status != c.want {
@@ -146,7 +230,7 @@ func TestQuarantineComesInPages(t *testing.T) {
 	b, c, _ := control(t)
 	b.Queue.Items = nil
 	for id := range uint64(1234) {
-		b.Queue.Items = append(b.Queue.Items, queue.QuarantineItem{ID: id + 1})
+		b.Queue.Items = append(b.Queue.Items, queue.DeadLetter{ID: id + 1})
 	}
 	pages, seen := 0, 0
 	for after := uint64(0); ; {

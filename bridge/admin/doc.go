@@ -7,8 +7,9 @@
 // action is logged with that.
 //
 //	browser, Prometheus ──▶ TCP listener ──▶ Host, password ──▶ /  /metrics  /healthz  /readyz
-//	linuxguard-bridge status|quarantine|trace|reconcile ──▶ admin.sock ──▶ SO_PEERCRED ──▶ /v1/...
+//	linuxguard-bridge status|trace|audit|quarantine|losses|queue ──▶ admin.sock ──▶ SO_PEERCRED ──▶ /v1/...
 //
-// Everything that is shown is a snapshot from Source and from the queue's Operator view. The page, the health answers
-// and the metrics hold no secret and no payload; only `quarantine show` returns a payload, over the control socket.
+// Everything that is shown is a snapshot from Source and from the queue. What is wrong, and whether the bridge is ready, is judged
+// in one place (Judge), so that no two views disagree. The page, the health answers and the metrics hold no secret and no payload;
+// only `quarantine show` returns a payload, over the control socket.
 package admin

@@ -13,20 +13,22 @@ import (
 // certificates. Register it once.
 type Collector struct {
 	source Source
+	queue  queue.Reporter
 
 	build, start, ready, config, loaded, reloadOK, reloadAt, expiry *prometheus.Desc
 }
 
-// NewCollector returns a Collector over source.
-func NewCollector(source Source) *Collector {
+// NewCollector returns a Collector over source and its queue.
+func NewCollector(source Source, queue queue.Reporter) *Collector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("linuxguard_bridge_"+name, help, labels, nil)
 	}
 	return &Collector{
 		source:   source,
+		queue:    queue,
 		build:    desc("build_info", "Always 1; the labels say which build runs.", "version", "goversion"),
 		start:    desc("start_timestamp_seconds", "When the process became this bridge, in seconds since 1970."),
-		ready:    desc("ready", "1 when /readyz answers 200 as far as the bridge itself is concerned, else 0."),
+		ready:    desc("ready", "1 when /readyz answers 200, else 0."),
 		config:   desc("config_info", "Always 1; the label is the SHA-256 of the configuration file in force.", "hash"),
 		loaded:   desc("config_loaded_timestamp_seconds", "When the configuration in force was loaded, in seconds since 1970."),
 		reloadOK: desc("config_last_reload_successful", "1 when the last reload succeeded or there was none, else 0."),
@@ -50,7 +52,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(c.build, 1, r.Version, runtime.Version())
 	gauge(c.start, seconds(r.StartedAt))
-	gauge(c.ready, oneIf(len(r.NotReady)+len(r.Unhealthy) == 0))
+	gauge(c.ready, oneIf(Judge(r, c.queue.Status()).Ready))
 	gauge(c.config, 1, r.Config.Hash)
 	gauge(c.loaded, seconds(r.Config.LoadedAt))
 	gauge(c.reloadOK, oneIf(r.Config.LastReloadError == ""))
@@ -67,12 +69,12 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 // lagCollector shows how old the oldest event is that waits for an output: the one figure that says whether an output
 // keeps up. Server serves it beside the registry that it is handed.
 type lagCollector struct {
-	queue queue.Operator
+	queue queue.Reporter
 	now   func() time.Time
 	age   *prometheus.Desc
 }
 
-func newLagCollector(q queue.Operator, now func() time.Time) *lagCollector {
+func newLagCollector(q queue.Reporter, now func() time.Time) *lagCollector {
 	return &lagCollector{queue: q, now: now, age: prometheus.NewDesc("linuxguard_bridge_output_oldest_age_seconds",
 		"Age of the oldest event that waits for the output; 0 when none waits.", []string{"output"}, nil)}
 }

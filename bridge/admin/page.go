@@ -73,7 +73,7 @@ func ago(now, t time.Time) string {
 // grade is the colour of an output: it works, works with something to look at, or does not.
 func grade(o OutputReport) string {
 	switch {
-	case o.Held, o.State == "down", o.Dropped > 0:
+	case o.Blocked, o.Stuck, o.Queued.QuarantineFull, o.State == "down", o.Dropped > 0, o.Lost > 0:
 		return "bad"
 	case len(o.Warnings) > 0, o.Quarantined > 0, o.State == "connecting":
 		return "warn"

@@ -28,8 +28,8 @@ func TestPage(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"1,234,567", "not ready", "output splunk waits for an operator", "403: the token is disabled", "34,567", "9m", "silent",
-		"refused: signature", "signed with webhook-secret-old", "47MiB of 2GiB", "<dd>3d</dd>", `lang="en"`, "viewport", "did you mean",
+		"1,234,567", "not ready", "output splunk is blocked until an operator acts", "403: the token is disabled", "34,567", "9m", "silent",
+		"refused: signature", "signed with webhook-secret-old", "47MiB of 2GiB", "<dt>the last</dt><dd>3d</dd>", "<dt>at this rate full after</dt><dd>3d", `lang="en"`, "viewport", "did you mean",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q", want)
@@ -46,6 +46,7 @@ func TestPageOfAnEmptyBridge(t *testing.T) {
 	b := admintest.New(quiet())
 	b.Source.Says = admin.Report{}
 	b.Queue.State.Healthy, b.Queue.State.MaxBytes = true, 0
+	b.Queue.State.Remembered, b.Queue.State.WindowCovered = 0, 0
 	resp, body := request{path: "/"}.do(t, serve(t, b))
 	if resp.StatusCode != http.StatusOK || !strings.Contains(body, "no endpoint") || !strings.Contains(body, "no output") {
 		t.Errorf("%d\n%s", resp.StatusCode, body)

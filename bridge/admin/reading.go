@@ -23,8 +23,12 @@ func (s *Server) readingRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.withPassword(metrics))
 	mux.Handle("GET /{$}", s.withPassword(http.HandlerFunc(s.servePage)))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { s.serveHealth(w, r, Status.sick) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { s.serveHealth(w, r, Status.Problems) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+		s.serveHealth(w, r, func(j Judgment) []string { return j.Unhealthy })
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		s.serveHealth(w, r, func(j Judgment) []string { return j.NotReady })
+	})
 	return s.withHost(mux)
 }
 
@@ -83,8 +87,8 @@ type Health struct {
 }
 
 // serveHealth answers load balancers without a password, but tells them no reasons.
-func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request, judge func(Status) []string) {
-	reasons := judge(s.status())
+func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request, wrong func(Judgment) []string) {
+	reasons := wrong(s.status().Judgment)
 	answer, code := Health{Status: "ok"}, http.StatusOK
 	if len(reasons) > 0 {
 		answer, code = Health{Status: "failed", Reasons: reasons}, http.StatusServiceUnavailable

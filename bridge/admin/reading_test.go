@@ -171,11 +171,12 @@ func TestHealthTellsReasonsOnlyToThoseWhoMayKnow(t *testing.T) {
 		}
 	}
 	check(request{path: "/healthz"}, 200, admin.Health{Status: "ok"})
-	check(request{path: "/readyz"}, 503, admin.Health{Status: "failed", Reasons: []string{"output splunk waits for an operator"}})
+	check(request{path: "/readyz"}, 503, admin.Health{Status: "failed", Reasons: []string{"output splunk is blocked until an operator acts: 403: the token is disabled"}})
 	b.Queue.State.Healthy, b.Queue.State.Problem = false, "no space left on device"
-	b.Source.Says.Unhealthy = []string{"the worker of output siem does not go on"}
-	b.Source.Says.NotReady = nil
-	want := admin.Health{Status: "failed", Reasons: []string{"queue: no space left on device", "the worker of output siem does not go on"}}
+	b.Source.Says.Outputs[1].Stuck, b.Source.Says.Outputs[2].Blocked = true, false
+	want := admin.Health{Status: "failed", Reasons: []string{
+		"the queue can't take events, webhooks get 503: no space left on device", "the worker of output siem makes no progress; a restart may help",
+	}}
 	check(request{path: "/healthz"}, 503, want)
 	check(request{path: "/readyz"}, 503, want)
 	b.Server.SetAccess(admin.Access{Password: secret.NewValue("x")})
@@ -212,7 +213,7 @@ func TestExposure(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	b := admintest.New(quiet())
-	problems, err := testutil.CollectAndLint(admin.NewCollector(b.Source))
+	problems, err := testutil.CollectAndLint(admin.NewCollector(b.Source, b.Queue))
 	if err != nil || len(problems) > 0 {
 		t.Errorf("promtool's rules: %v %v", problems, err)
 	}
@@ -238,7 +239,7 @@ func TestMetricsSurviveTwoCertificatesOfOneName(t *testing.T) {
 	t.Parallel()
 	b := admintest.New(quiet())
 	b.Source.Says.Certificates = append(b.Source.Says.Certificates, b.Source.Says.Certificates...)
-	if n := testutil.CollectAndCount(admin.NewCollector(b.Source), "linuxguard_bridge_certificate_expiry_timestamp_seconds"); n != 1 {
+	if n := testutil.CollectAndCount(admin.NewCollector(b.Source, b.Queue), "linuxguard_bridge_certificate_expiry_timestamp_seconds"); n != 1 {
 		t.Errorf("%d series", n)
 	}
 }

@@ -30,10 +30,24 @@ const (
 	goodbye        = 2 * time.Second // for requests under way when a door closes
 )
 
+// Queue is the queue as this package sees it.
+type Queue interface {
+	queue.Reporter
+	queue.DeadLetters
+	queue.History
+	queue.LossLedger
+	Replayer
+}
+
+// Replayer sends an output again what it has had; see queue.Outputs.
+type Replayer interface {
+	Replay(ctx context.Context, output string, since time.Time) (events uint64, err error)
+}
+
 // Options is what New needs; every field must be set, Access may be zero.
 type Options struct {
 	Source  Source
-	Queue   queue.Operator
+	Queue   Queue
 	Metrics prometheus.Gatherer
 	Log     *slog.Logger
 	Now     func() time.Time

@@ -14,6 +14,8 @@ type Source interface {
 	// Refusals returns the recent requests that claimed this delivery ID and were refused, oldest first. What was
 	// refused was never verified: the ID is a claim.
 	Refusals(id string) []TraceRefusal
+	// CachedDuplicates counts the duplicates of an event that the receiver has answered without asking the queue.
+	CachedDuplicates(seq uint64) int
 }
 
 // Report is what the bridge says of itself beside its queue. Counters start at zero with the process.
@@ -22,12 +24,8 @@ type Report struct {
 	PID       int       `json:"pid"`
 	StartedAt time.Time `json:"started_at,omitzero"`
 
-	// NotReady holds the reasons why /readyz answers 503, a clear sentence each; empty: ready.
-	NotReady []string `json:"not_ready,omitempty"`
-	// Unhealthy holds the reasons why /healthz answers 503 beside the queue's; a restart may help against these.
-	Unhealthy []string `json:"unhealthy,omitempty"`
-	// Warnings is what an operator should look at although it works.
-	Warnings []string `json:"warnings,omitempty"`
+	Stopping bool     `json:"stopping,omitempty"`
+	Warnings []string `json:"warnings,omitempty"` // what an operator should look at although it works
 
 	Config       ConfigReport        `json:"config"`
 	Receiver     ReceiverReport      `json:"receiver"`
@@ -57,7 +55,8 @@ type ReceiverReport struct {
 type EndpointReport struct {
 	Name         string    `json:"name"`
 	Path         string    `json:"path"`
-	LastVerified time.Time `json:"last_verified,omitzero"`
+	LastVerified time.Time `json:"last_verified,omitzero"` // since the process started
+	LastAccepted time.Time `json:"last_accepted,omitzero"` // a new delivery, also before the last restart
 
 	Accepted    uint64            `json:"accepted"`
 	Duplicate   uint64            `json:"duplicate"`
@@ -73,17 +72,26 @@ type EndpointReport struct {
 	Silent      bool          `json:"silent,omitempty"`
 }
 
+// LastHeard is when a verified request came last, as far as is known.
+func (e EndpointReport) LastHeard() time.Time {
+	if e.LastAccepted.After(e.LastVerified) {
+		return e.LastAccepted
+	}
+	return e.LastVerified
+}
+
 // OutputReport is one output's worker and destination. What waits for it is in QueuedReport.
 type OutputReport struct {
 	Name     string   `json:"name"`
 	Kind     string   `json:"kind"`           // "syslog"
-	State    string   `json:"state"`          // outputs.State: idle, connecting, up, down
+	State    string   `json:"state"`          // outputs.State: idle, connecting, up, down; or standby: another bridge has it
 	Level    string   `json:"level"`          // outputs.Level's name: what "delivered" means here
 	Peer     string   `json:"peer,omitempty"` // without secrets
 	Warnings []string `json:"warnings,omitempty"`
 
-	Held       bool   `json:"held,omitempty"` // only an operator can mend it
-	HoldReason string `json:"hold_reason,omitempty"`
+	Blocked       bool   `json:"blocked,omitempty"` // only an operator can fix it
+	BlockedReason string `json:"blocked_reason,omitempty"`
+	Stuck         bool   `json:"stuck,omitempty"` // its worker shows no sign of life
 
 	InFlight    int    `json:"in_flight"`
 	Sent        uint64 `json:"sent"` // records delivered
@@ -91,6 +99,7 @@ type OutputReport struct {
 	Quarantined uint64 `json:"quarantined"`
 	Filtered    uint64 `json:"filtered"`
 	Dropped     uint64 `json:"dropped"` // by when_full = "drop_oldest"
+	Lost        uint64 `json:"lost"`    // that the queue had lost before this output was sent them
 
 	LastError     string    `json:"last_error,omitempty"`
 	LastErrorAt   time.Time `json:"last_error_at,omitzero"`
@@ -103,9 +112,12 @@ type OutputReport struct {
 
 // QueuedReport is one output's place in the queue.
 type QueuedReport struct {
-	Cursor uint64    `json:"cursor"`
-	Events uint64    `json:"events"`
-	Oldest time.Time `json:"oldest,omitzero"` // when the oldest that waits was received
+	Cursor          uint64    `json:"cursor"`
+	Events          uint64    `json:"events"`
+	Oldest          time.Time `json:"oldest,omitzero"` // when the oldest that waits was received
+	QuarantineBytes int64     `json:"quarantine_bytes"`
+	QuarantineFull  bool      `json:"quarantine_full,omitempty"` // its share of the quarantine is used up
+	Owner           string    `json:"owner,omitempty"`           // the bridge that has it
 }
 
 // CertificateReport is one certificate that can expire.
@@ -118,22 +130,25 @@ type CertificateReport struct {
 // Status is all of it, as the control socket answers it and `status --json` prints it.
 type Status struct {
 	At time.Time `json:"at"` // by the daemon's clock
+	Judgment
 	Report
 	Queue QueueReport `json:"queue"`
 }
 
 // QueueReport is the queue's own part of Status; sizes in bytes.
 type QueueReport struct {
-	BridgeID string `json:"bridge_id"`
-	Healthy  bool   `json:"healthy"`
-	Problem  string `json:"problem,omitempty"`
+	AsOf     time.Time `json:"as_of,omitzero"`
+	BridgeID string    `json:"bridge_id"`
+	Healthy  bool      `json:"healthy"`
+	Full     bool      `json:"full"`
+	Problem  string    `json:"problem,omitempty"`
 
 	FirstSeq  uint64 `json:"first_seq"`
 	LastSeq   uint64 `json:"last_seq"`
 	Events    uint64 `json:"events"`
 	Bytes     int64  `json:"bytes"`
 	MaxBytes  int64  `json:"max_bytes"`
-	FileBytes int64  `json:"file_bytes"`
+	DiskBytes int64  `json:"disk_bytes"`
 
 	Quarantine         int   `json:"quarantine"`
 	QuarantineBytes    int64 `json:"quarantine_bytes"`
@@ -142,57 +157,60 @@ type QueueReport struct {
 	Remembered    int           `json:"remembered"`
 	Capacity      int           `json:"capacity"`
 	WindowCovered time.Duration `json:"window_covered_ns"`
+	// CapacityLasts is how long deliveries can be remembered at the rate at which those that are remembered came; 0: too
+	// few came to tell.
+	CapacityLasts time.Duration `json:"capacity_lasts_ns,omitempty"`
 	Evicted       uint64        `json:"evicted"`
-	Damaged       uint64        `json:"damaged"`
+
+	Losses      int    `json:"losses"` // that nobody has acknowledged
+	LostEvents  uint64 `json:"lost_events"`
+	LostUnknown bool   `json:"lost_unknown,omitempty"` // some of the losses have no known number
 }
 
 // status joins the bridge's report with the queue's.
 func (s *Server) status() Status {
-	st := Status{At: s.opts.Now(), Report: s.opts.Source.Report()}
 	q := s.opts.Queue.Status()
-	st.Queue = queueReport(q)
+	st := Status{At: s.opts.Now(), Report: s.opts.Source.Report(), Queue: queueReport(q)}
+	st.Judgment = Judge(st.Report, q)
 	st.Outputs = append([]OutputReport(nil), st.Outputs...) // the report's slice is the bridge's
 	for i := range st.Outputs {
 		st.Outputs[i].Queued = queuedReport(q.Outputs, st.Outputs[i].Name)
+	}
+	if q.Healthy && !q.Full && q.Problem != "" {
+		st.Warnings = append(st.Warnings[:len(st.Warnings):len(st.Warnings)], q.Problem)
 	}
 	return st
 }
 
 func queueReport(q queue.Status) QueueReport {
 	return QueueReport{
-		BridgeID: q.BridgeID, Healthy: q.Healthy, Problem: q.Problem,
+		AsOf: q.AsOf, BridgeID: q.BridgeID, Healthy: q.Healthy, Full: q.Full, Problem: q.Problem,
 		FirstSeq: q.FirstSeq, LastSeq: q.LastSeq, Events: q.Events,
-		Bytes: q.Bytes, MaxBytes: q.MaxBytes, FileBytes: q.FileBytes,
-		Quarantine: q.Quarantine, QuarantineBytes: q.QuarantineBytes, QuarantineMaxBytes: q.QuarantineMaxBytes,
-		Remembered: q.Remembered, Capacity: q.Capacity, WindowCovered: q.WindowCovered,
-		Evicted: q.Evicted, Damaged: q.Damaged,
+		Bytes: q.Bytes, MaxBytes: q.MaxBytes, DiskBytes: q.DiskBytes,
+		Quarantine: q.DeadLetters, QuarantineBytes: q.QuarantineBytes, QuarantineMaxBytes: q.QuarantineMaxBytes,
+		Remembered: q.Remembered, Capacity: q.Capacity, WindowCovered: q.WindowCovered, CapacityLasts: capacityLasts(q),
+		Evicted: q.Evicted, Losses: q.Losses, LostEvents: q.LostEvents, LostUnknown: q.LostUnknown,
 	}
+}
+
+// capacityLasts is how long the memory of deliveries would cover at the rate of those that it holds. Less than a minute tells
+// nothing.
+func capacityLasts(q queue.Status) time.Duration {
+	if q.Remembered == 0 || q.WindowCovered < time.Minute {
+		return 0
+	}
+	const longest = 100 * 365 * 24 * time.Hour
+	return time.Duration(min(float64(q.WindowCovered)*float64(q.Capacity)/float64(q.Remembered), float64(longest)))
 }
 
 func queuedReport(all []queue.OutputStatus, name string) QueuedReport {
 	for _, o := range all {
 		if o.Name == name {
-			return QueuedReport{Cursor: o.Cursor, Events: o.Queued, Oldest: o.Oldest}
+			return QueuedReport{
+				Cursor: o.Cursor, Events: o.Queued, Oldest: o.Oldest,
+				QuarantineBytes: o.QuarantineBytes, QuarantineFull: o.QuarantineFull, Owner: o.Owner,
+			}
 		}
 	}
 	return QueuedReport{}
-}
-
-// sick returns why the process is not healthy, for /healthz.
-func (st Status) sick() []string {
-	var found []string
-	if !st.Queue.Healthy {
-		found = append(found, "queue: "+orElse(st.Queue.Problem, "it cannot write"))
-	}
-	return append(found, st.Unhealthy...)
-}
-
-// Problems returns why the bridge is not ready, a sentence each; none: it is.
-func (st Status) Problems() []string { return append(st.sick(), st.NotReady...) }
-
-func orElse(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
@@ -10,20 +11,18 @@ import (
 const maxTraced = 100
 
 // trace tells what became of a delivery or signal ID.
-func trace(ctx context.Context, q queue.Operator, id string) (Trace, error) {
-	t := Trace{ID: id, Events: []TraceEvent{}}
-	seen, err := q.Find(ctx, id)
+func (s *Server) trace(ctx context.Context, id string) (Trace, error) {
+	t := Trace{ID: id, Events: []TraceEvent{}, Refused: s.opts.Source.Refusals(id)}
+	seen, err := s.opts.Queue.Find(ctx, id)
 	if err != nil {
 		return t, err
 	}
-	st := q.Status()
-	for _, s := range seen[:min(len(seen), maxTraced)] {
-		e := TraceEvent{
-			Seq: s.Seq, Endpoint: s.Endpoint, DeliveryID: s.DeliveryID, SignalID: s.SignalID,
-			ReceivedAt: s.ReceivedAt, Outcome: s.Outcome.String(), Reason: s.Reason, Duplicates: s.Duplicates,
-		}
-		if s.Seq != 0 {
-			if e.Outputs, err = traceOutputs(ctx, q, st.Outputs, s.Seq); err != nil {
+	st := s.opts.Queue.Status()
+	for _, found := range seen[:min(len(seen), maxTraced)] {
+		e := traceEvent(found)
+		if found.Seq != 0 {
+			e.Duplicates += s.opts.Source.CachedDuplicates(found.Seq)
+			if e.Outputs, err = traceOutputs(ctx, s.opts.Queue, outputNames(st), found); err != nil {
 				return t, err
 			}
 		}
@@ -32,24 +31,39 @@ func trace(ctx context.Context, q queue.Operator, id string) (Trace, error) {
 	return t, nil
 }
 
-func traceOutputs(ctx context.Context, q queue.Operator, outputs []queue.OutputStatus, seq uint64) ([]TraceOutput, error) {
+func traceEvent(s queue.Seen) TraceEvent {
+	return TraceEvent{
+		Seq: s.Seq, Endpoint: s.Endpoint, DeliveryID: s.DeliveryID, SignalID: s.SignalID,
+		ReceivedAt: s.ReceivedAt, ReceivedBy: s.ReceivedBy, Verdict: s.Verdict.String(), Reason: s.Reason, Duplicates: s.Duplicates,
+	}
+}
+
+func traceOutputs(ctx context.Context, q queue.History, names []string, s queue.Seen) ([]TraceOutput, error) {
 	var all []TraceOutput
-	for _, o := range outputs {
-		runs, err := q.Fates(ctx, o.Name, seq, seq)
-		if err == nil && len(runs) == 0 && seq <= o.Cursor {
-			runs, err = q.Fates(ctx, o.Name, seq, seq) // it may have been on its way to the disk just then
-		}
+	for _, name := range names {
+		ranges, err := outcomes(ctx, q, name, s.Seq, s.Seq)
 		if err != nil {
 			return nil, err
 		}
-		t := TraceOutput{Output: o.Name, Fate: "not remembered"}
-		if seq > o.Cursor {
-			t.Fate = "queued"
-		}
-		if len(runs) > 0 {
-			t.Fate, t.Level, t.At = runs[0].Fate.String(), runs[0].Level, runs[0].At
-		}
-		all = append(all, t)
+		r := ranges[0]
+		all = append(all, TraceOutput{Output: name, Outcome: r.Outcome.String(), Level: r.Level, At: notBefore(roundUp(r.At), s.ReceivedAt)})
 	}
 	return all, nil
+}
+
+// roundUp returns t in whole milliseconds, never earlier than t.
+func roundUp(t time.Time) time.Time {
+	down := t.Truncate(time.Millisecond)
+	if down.Equal(t) || t.IsZero() {
+		return t
+	}
+	return down.Add(time.Millisecond)
+}
+
+// notBefore returns t, or earliest where a clock that was set back would put t before it.
+func notBefore(t, earliest time.Time) time.Time {
+	if !t.IsZero() && t.Before(earliest) {
+		return roundUp(earliest)
+	}
+	return t
 }

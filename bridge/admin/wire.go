@@ -27,7 +27,7 @@ type QuarantineList struct {
 type QuarantineItem struct {
 	ID         uint64    `json:"id"`
 	Reason     string    `json:"reason"`
-	Output     string    `json:"output"` // that refused it, or "receive"
+	Output     string    `json:"output,omitempty"` // that refused it; left out: it was quarantined on receipt
 	At         time.Time `json:"at"`
 	Seq        uint64    `json:"bridge_seq,omitempty"`
 	Endpoint   string    `json:"endpoint,omitempty"`
@@ -39,9 +39,10 @@ type QuarantineItem struct {
 	ReceivedAt time.Time `json:"received_at,omitzero"`
 	ResendOf   uint64    `json:"resend_of,omitempty"`
 
+	Damaged string `json:"damaged,omitempty"`     // what is wrong with the stored item: it can only be shown and dropped
 	Body    string `json:"body,omitempty"`        // when asked for and valid UTF-8
 	BodyRaw []byte `json:"body_base64,omitempty"` // else
-	Raw     []byte `json:"damaged_raw,omitempty"` // base64: a stored value that failed its checksum
+	Raw     []byte `json:"damaged_raw,omitempty"` // base64: of a damaged item, the bytes as they were read
 	Cut     bool   `json:"body_cut,omitempty"`    // only the first maxShown bytes are here
 	Size    int    `json:"body_bytes,omitempty"`  // of the whole body
 }
@@ -60,12 +61,12 @@ type ResendAnswer struct {
 // maxShown bounds the payload in one answer, in bytes; the receiver's own limit is far lower by default.
 const maxShown = 16 << 20
 
-func wireItem(it queue.QuarantineItem, withBody bool) QuarantineItem {
+func wireItem(it queue.DeadLetter, withBody bool) QuarantineItem {
 	e := it.Event
 	w := QuarantineItem{
 		ID: it.ID, Reason: it.Reason, Output: it.Output, At: it.At, Seq: e.Seq, Endpoint: e.Endpoint,
 		DeliveryID: e.DeliveryID, SecretName: e.SecretName, ClientAddr: e.ClientAddr,
-		ReceivedAt: e.ReceivedAt, ResendOf: e.ResendOf, Size: len(e.Body),
+		ReceivedAt: e.ReceivedAt, ResendOf: e.ResendOf, Damaged: it.Damaged, Size: len(e.Body),
 	}
 	if e.Signal == nil && withBody {
 		e.Signal, _ = signal.Decode(e.Body) // what can't be decoded has no signal ID to show
@@ -112,43 +113,17 @@ type TraceEvent struct {
 	DeliveryID string        `json:"delivery_id,omitempty"`
 	SignalID   string        `json:"signal_id,omitempty"`
 	ReceivedAt time.Time     `json:"received_at"`
-	Outcome    string        `json:"outcome"`
+	ReceivedBy string        `json:"received_by,omitempty"` // the bridge that took it
+	Verdict    string        `json:"verdict"`               // accepted or quarantined
 	Reason     string        `json:"reason,omitempty"`
-	Duplicates int           `json:"duplicates"`
+	Duplicates int           `json:"duplicates"` // of it that came since the process started, as far as is remembered
 	Outputs    []TraceOutput `json:"outputs,omitempty"`
 }
 
 // TraceOutput is what became of it at one output.
 type TraceOutput struct {
-	Output string    `json:"output"`
-	Fate   string    `json:"fate"` // queue.Fate's name, "queued" or "not remembered"
-	Level  string    `json:"level,omitempty"`
-	At     time.Time `json:"at,omitzero"` // not later than this; deliveries are recorded in runs
-}
-
-// SeqRange is an inclusive range of bridge_seq.
-type SeqRange struct {
-	First uint64 `json:"first"`
-	Last  uint64 `json:"last"`
-}
-
-// Reconciliation is one output's account: Received is the sum of all the others when nothing is missing.
-type Reconciliation struct {
-	Output string `json:"output"`
-	SeqRange
-	Received    uint64 `json:"received"`
-	Delivered   uint64 `json:"delivered"`
-	Queued      uint64 `json:"queued"`
-	Quarantined uint64 `json:"quarantined"`
-	Dropped     uint64 `json:"dropped"`
-	Filtered    uint64 `json:"filtered"`
-	Damaged     uint64 `json:"damaged"` // on disk; the raw bytes are in the quarantine
-
-	Missing       uint64     `json:"missing"`
-	MissingRanges []SeqRange `json:"missing_ranges,omitempty"` // the first maxRanges
-	// NotRemembered counts the sequences at the beginning of the range that are older than what is remembered (the
-	// dedupe window), or than the output. Nothing can be said of them.
-	NotRemembered uint64 `json:"not_remembered"`
-	NotGiven      uint64 `json:"not_given"` // asked for, but above the newest sequence
-	Newest        uint64 `json:"newest"`    // the newest sequence ever given
+	Output  string    `json:"output"`
+	Outcome string    `json:"outcome"` // queue.Outcome's name
+	Level   string    `json:"level,omitempty"`
+	At      time.Time `json:"at,omitzero"` // not later than this, in milliseconds: deliveries are remembered by ranges of up to a minute
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge"
+	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
 	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
@@ -41,6 +42,9 @@ func newCheckCommand(g *globals) *cobra.Command {
 			l.Strict, l.Pretend = true, !probe // a made-up token would be refused
 			loaded, report := l.Load(g.ConfigPath)
 			result := checkResult{Report: report}
+			if loaded != nil {
+				result.capacity = g.capacityNote(cmd.Context(), loaded.Config)
+			}
 			if loaded != nil && probe {
 				result.Probes = probeAll(cmd.Context(), loaded, limit)
 			}
@@ -60,6 +64,29 @@ func newCheckCommand(g *globals) *cobra.Command {
 type checkResult struct {
 	Report *config.Report `json:"configuration"`
 	Probes []probeResult  `json:"probes,omitempty"`
+
+	capacity string // for people: how long dedupe.capacity lasts; empty: not known
+}
+
+// askTimeout bounds what check asks the running bridge.
+const askTimeout = 2 * time.Second
+
+// capacityNote says for how long the file's dedupe.capacity lasts at the rate that the running bridge sees; without one that
+// answers it says nothing.
+func (g *globals) capacityNote(ctx context.Context, cfg *config.Config) string {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	st, err := admin.NewClient(cfg.Admin.Socket, "").Status(ctx)
+	if err != nil || st.Queue.CapacityLasts == 0 || st.Queue.Capacity == 0 {
+		return ""
+	}
+	lasts := time.Duration(float64(st.Queue.CapacityLasts) * float64(cfg.Dedupe.Capacity) / float64(st.Queue.Capacity))
+	text := fmt.Sprintf("dedupe.capacity: at the rate that the running bridge sees, %s deliveries are remembered for %s",
+		grouped(cfg.Dedupe.Capacity), admin.FormatDuration(lasts))
+	if lasts < cfg.Dedupe.Window {
+		text += fmt.Sprintf(", less than dedupe.window (%s): raise it", admin.FormatDuration(cfg.Dedupe.Window))
+	}
+	return text
 }
 
 type probeResult struct {
@@ -91,6 +118,11 @@ func (r *checkResult) write(w io.Writer, asJSON, probed bool) error {
 	if err := r.Report.WriteText(w); err != nil {
 		return err
 	}
+	if r.capacity != "" {
+		if _, err := fmt.Fprintln(w, r.capacity); err != nil {
+			return err
+		}
+	}
 	for _, p := range r.Probes {
 		word := "ok"
 		if !p.OK {
@@ -108,7 +140,12 @@ func (r *checkResult) write(w io.Writer, asJSON, probed bool) error {
 func probeAll(ctx context.Context, loaded *bridge.Loaded, limit time.Duration) []probeResult {
 	var all []probeResult
 	for _, name := range slices.Sorted(maps.Keys(loaded.Outputs)) {
-		all = append(all, probe(ctx, name, loaded.Outputs[name], limit)...)
+		o, err := loaded.Outputs[name](nil)
+		if err != nil {
+			all = append(all, probeResult{Output: name, Text: err.Error()})
+			continue
+		}
+		all = append(all, probe(ctx, name, o, limit)...)
 	}
 	return all
 }

@@ -198,6 +198,9 @@ func stamp(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05Z")
 }
 
+// preciseStamp is a time in milliseconds (RFC 3339).
+func preciseStamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
 // ago is how long before now t was.
 func ago(now, t time.Time) string {
 	if t.IsZero() {

@@ -36,12 +36,25 @@ func command(ctx context.Context, args ...string) (stdout, stderr string, code i
 func TestControlCommands(t *testing.T) {
 	t.Parallel()
 	healthy := func(b *admintest.Bridge) {
-		b.Source.Says.NotReady, b.Source.Says.Warnings, b.Source.Says.Certificates = nil, nil, nil
+		b.Source.Says.Warnings, b.Source.Says.Certificates, b.Queue.Lost = nil, nil, nil
 		b.Source.Says.Config.LastReloadError, b.Source.Says.Config.RestartNeeded = "", nil
 		b.Source.Says.Receiver.Endpoints, b.Source.Says.Outputs = b.Source.Says.Receiver.Endpoints[:1], b.Source.Says.Outputs[:1]
 	}
-	noHole := func(b *admintest.Bridge) {
-		b.Queue.Runs["siem"][1].Last = 1233502
+	noLoss := func(b *admintest.Bridge) {
+		b.Queue.Lost = nil
+		b.Queue.Noted["siem"][2].Outcome = queue.Filtered
+	}
+	standby := func(b *admintest.Bridge) {
+		healthy(b)
+		o := &b.Source.Says.Outputs[0]
+		o.State, o.Level, o.Peer, o.Dropped, o.Lost = "standby", "", "", 1, 2
+		b.Queue.State.Outputs[0].Owner = "bridge-2"
+	}
+	troubled := func(b *admintest.Bridge) {
+		healthy(b)
+		b.Queue.State.Full, b.Queue.State.Problem = true, "max_bytes is used up"
+		b.Queue.State.Outputs[0].QuarantineFull, b.Queue.State.Evicted = true, 17
+		b.Queue.Lost = []queue.Loss{{ID: 1, At: admintest.Now().Add(-time.Hour), What: "a segment is missing"}}
 	}
 	for name, c := range map[string]struct {
 		args string
@@ -49,6 +62,8 @@ func TestControlCommands(t *testing.T) {
 	}{
 		"status":                    {args: "status"},
 		"status-healthy":            {args: "status", with: healthy},
+		"status-standby":            {args: "status", with: standby},
+		"status-troubled":           {args: "status", with: troubled},
 		"status-json":               {args: "status --json"},
 		"status-interval":           {args: "status --watch --interval 1ms"},
 		"quarantine":                {args: "quarantine"},
@@ -78,22 +93,47 @@ func TestControlCommands(t *testing.T) {
 		"trace-json":                {args: "trace d-17 --json"},
 		"trace-refused":             {args: "trace forged\x1b"},
 		"trace-unknown":             {args: "trace nothing\x1b[31m"},
-		"reconcile":                 {args: "reconcile"},
-		"reconcile-whole":           {args: "reconcile", with: noHole},
-		"reconcile-old":             {args: "reconcile --output archive --first 999991 --last 1000010"},
-		"reconcile-ahead":           {args: "reconcile --output archive --first 1234560 --last 1234570"},
-		"reconcile-json":            {args: "reconcile --output siem --json"},
-		"reconcile-unknown":         {args: "reconcile --output nope"},
-		"reconcile-reversed":        {args: "reconcile --first 5 --last 3"},
+		"audit":                     {args: "audit"},
+		"audit-whole":               {args: "audit", with: noLoss},
+		"audit-old":                 {args: "audit --output archive --first 999991 --last 1000010"},
+		"audit-ahead":               {args: "audit --output archive --first 1234560 --last 1234570"},
+		"audit-since":               {args: "audit --since 30m"},
+		"audit-since-bad":           {args: "audit --since yesterday"},
+		"audit-since-first":         {args: "audit --since 30m --first 7"},
+		"audit-json":                {args: "audit --output siem --json"},
+		"audit-unknown":             {args: "audit --output nope"},
+		"audit-reversed":            {args: "audit --first 5 --last 3"},
+		"losses":                    {args: "losses"},
+		"losses-list":               {args: "losses list", with: troubled},
+		"losses-list-json":          {args: "losses list --json"},
+		"losses-list-empty":         {args: "losses list", with: noLoss},
+		"losses-acknowledge":        {args: "losses acknowledge 3"},
+		"losses-acknowledge-all":    {args: "losses acknowledge --all --json"},
+		"losses-acknowledge-some":   {args: "losses acknowledge 99 3"},
+		"losses-acknowledge-none":   {args: "losses acknowledge"},
+		"losses-acknowledge-bad":    {args: "losses acknowledge first"},
+		"queue":                     {args: "queue"},
+		"queue-replay":              {args: "queue replay --output splunk --since 24h"},
+		"queue-replay-json":         {args: "queue replay --output splunk --since 24h --json"},
+		"queue-replay-bad":          {args: "queue replay --output splunk --since -1h"},
+		"queue-replay-nothing":      {args: "queue replay --output splunk"},
+		"queue-replay-unknown":      {args: "queue replay --output nope --since 24h"},
+		"quarantine-list-receipt":   {args: "quarantine list --on-receipt"},
+		"quarantine-list-both":      {args: "quarantine list --on-receipt --output splunk"},
 		"no-argument":               {args: "trace"},
-		"no-such-flag":              {args: "reconcile --wat"},
+		"no-such-flag":              {args: "audit --wat"},
 		"help-status":               {args: "status --help"},
 		"help-quarantine":           {args: "quarantine --help"},
 		"help-quarantine-list":      {args: "quarantine list --help"},
 		"help-quarantine-show":      {args: "quarantine show --help"},
 		"help-quarantine-resend":    {args: "quarantine resend --help"},
 		"help-quarantine-drop":      {args: "quarantine drop --help"},
-		"help-reconcile":            {args: "reconcile --help"},
+		"help-audit":                {args: "audit --help"},
+		"help-losses":               {args: "losses --help"},
+		"help-losses-list":          {args: "losses list --help"},
+		"help-losses-acknowledge":   {args: "losses acknowledge --help"},
+		"help-queue":                {args: "queue --help"},
+		"help-queue-replay":         {args: "queue replay --help"},
 		"help-trace":                {args: "trace --help"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -103,7 +143,7 @@ func TestControlCommands(t *testing.T) {
 				c.with(b)
 			}
 			args := strings.Fields(c.args)
-			if !strings.HasPrefix(name, "help") && name != "quarantine" {
+			if command := args[0]; !strings.HasPrefix(name, "help") && (len(args) > 1 || command == "status" || command == "audit") {
 				args = append(args, "--socket", b.Control(t))
 			}
 			stdout, stderr, code := command(t.Context(), args...)
@@ -150,7 +190,7 @@ func checkGolden(t *testing.T, path, got string) {
 
 func TestNoBridgeAnswers(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"status"}, {"quarantine", "list"}, {"reconcile"}, {"trace", "x"}, {"quarantine", "drop", "1"}} {
+	for _, args := range [][]string{{"status"}, {"quarantine", "list"}, {"audit"}, {"losses", "list"}, {"trace", "x"}, {"quarantine", "drop", "1"}} {
 		_, stderr, code := command(t.Context(), append(args, "--socket", filepath.Join(t.TempDir(), "s"))...)
 		if code != exitFailed || !strings.Contains(stderr, "is it running?") || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%v: code %d, %q", args, code, stderr)
@@ -167,6 +207,28 @@ func TestTheSocketComesFromTheConfiguration(t *testing.T) {
 	}
 	if _, stderr, code := command(t.Context(), "quarantine", "list", "--config", file); code != exitOK {
 		t.Errorf("code %d, %s", code, stderr)
+	}
+}
+
+// TestCheckAsksTheRunningBridge: check says for how long the file's capacity lasts, if somebody can tell.
+func TestCheckAsksTheRunningBridge(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b := admintest.New(slog.New(slog.DiscardHandler)) // remembers 99,321 deliveries in 72 hours
+	file := filepath.Join(dir, "config.toml")
+	for capacity, want := range map[int]string{
+		10_000_000: "10,000,000 deliveries are remembered for 302d1h\n",
+		50_000:     "50,000 deliveries are remembered for 1d12h, less than dedupe.window (3d): raise it\n",
+	} {
+		text := fmt.Sprintf("[server]\nlisten = [\"127.0.0.1:0\"]\nplaintext = true\n[endpoint.e]\npath = \"/\"\nsecrets = [\"credential:s\"]\n"+
+			"[queue]\ndirectory = %q\n[dedupe]\ncapacity = %d\n[admin]\nsocket = %q\n[output.a]\ntype = \"file\"\npath = %q\n",
+			dir, capacity, b.Control(t), filepath.Join(dir, "a"))
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if stdout, stderr, code := command(t.Context(), "check", "--config", file); code != exitOK || !strings.Contains(stdout, want) {
+			t.Errorf("code %d, %s%s, want %s", code, stdout, stderr, want)
+		}
 	}
 }
 

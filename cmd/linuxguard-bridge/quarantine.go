@@ -16,7 +16,7 @@ func newQuarantineCommand(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "quarantine",
 		Short: "List, show, re-send or drop what could not be forwarded",
-		Long: "The quarantine keeps what was signed by LinuxGuard but could not be forwarded as it stands (not JSON, of an\n" +
+		Long: "The quarantine (dead-letter queue) keeps what was signed by LinuxGuard but could not be forwarded as it stands (not JSON, of an\n" +
 			"unknown version, too old), and what a destination refused for good. Nothing in it is lost until you drop it.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -29,19 +29,41 @@ func newQuarantineCommand(g *globals) *cobra.Command {
 }
 
 // itemFilter selects items by where they come from.
-type itemFilter struct{ output, reason string }
+type itemFilter struct {
+	output, reason string
+	onReceipt      bool
+}
 
 func (f *itemFilter) addFlags(c *cobra.Command) {
-	c.Flags().StringVar(&f.output, "output", "", "only what this `output` refused (\"receive\": what never reached an output)")
+	c.Flags().StringVar(&f.output, "output", "", "only what this `output` refused")
+	c.Flags().BoolVar(&f.onReceipt, "on-receipt", false, "only what was quarantined on receipt and never reached an output")
 	c.Flags().StringVar(&f.reason, "reason", "", "only items with this `reason`")
 }
 
+func (f *itemFilter) check() error {
+	if f.output != "" && f.onReceipt {
+		return &usageError{errors.New("--output and --on-receipt exclude each other")}
+	}
+	return nil
+}
+
 func (f *itemFilter) wants(it admin.QuarantineItem) bool {
-	return (f.output == "" || it.Output == f.output) && (f.reason == "" || it.Reason == f.reason)
+	return (f.output == "" || it.Output == f.output) && (!f.onReceipt || it.Output == "") && (f.reason == "" || it.Reason == f.reason)
+}
+
+// refusedBy names where an item was quarantined.
+func refusedBy(it admin.QuarantineItem) string {
+	if it.Output == "" {
+		return "on receipt"
+	}
+	return it.Output
 }
 
 // each calls do for every item that the filter wants, in order, page by page. do returns false to end.
 func (f *itemFilter) each(ctx context.Context, c *admin.Client, do func(admin.QuarantineItem) bool) error {
+	if err := f.check(); err != nil {
+		return err
+	}
 	for after := uint64(0); ; {
 		page, err := c.Quarantine(ctx, after)
 		if err != nil {
@@ -104,7 +126,7 @@ func printItems(g *globals, items []admin.QuarantineItem, more bool) error {
 			seq = cell{text: strconv.FormatUint(it.Seq, 10), right: true}
 		}
 		rows = append(rows, []cell{
-			{text: strconv.FormatUint(it.ID, 10), right: true}, {text: stamp(it.At)}, words(it.Output), words(it.Endpoint), seq,
+			{text: strconv.FormatUint(it.ID, 10), right: true}, {text: stamp(it.At)}, words(refusedBy(it)), words(orDash(it.Endpoint)), seq,
 			words(orDash(it.DeliveryID)), words(it.Reason),
 		})
 	}
@@ -125,7 +147,7 @@ func newQuarantineShow(g *globals) *cobra.Command {
 	}
 	flags := addControlFlags(c, g)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		ids, err := itemIDs(args)
+		ids, err := parseIDs(args, "quarantine list")
 		if err != nil {
 			return err
 		}
@@ -156,7 +178,8 @@ func printItem(g *globals, it admin.QuarantineItem) error {
 	}
 	line("item", number(it.ID))
 	line("reason", it.Reason)
-	line("refused by", it.Output)
+	line("damaged", it.Damaged)
+	line("refused by", refusedBy(it))
 	line("since", stamp(it.At))
 	line("endpoint", it.Endpoint)
 	if !it.ReceivedAt.IsZero() {
@@ -188,7 +211,7 @@ func newQuarantineResend(g *globals) *cobra.Command {
 		Use:   "resend ID... | --all",
 		Short: "Put items back into the queue",
 		Long: "Puts items back into the queue and takes them out of the quarantine, in one step. An item goes to the output\n" +
-			"that refused it, one that never reached an output goes to all, and --to names others. It gets a new bridge_seq.\n\n" +
+			"that refused it, one that was quarantined on receipt goes to all, and --to names others. It gets a new bridge_seq.\n\n" +
 			"Exit code 0: all are queued; 1: at least one is not; 2: wrong usage. The bridge logs who did it.",
 		Args:    cobra.ArbitraryArgs,
 		Example: "  linuxguard-bridge quarantine resend 17\n  linuxguard-bridge quarantine resend --all --output splunk",

@@ -83,7 +83,11 @@ func (g *globals) renderers(only, set []string) ([]namedRenderer, error) {
 	}
 	var all []namedRenderer
 	for _, name := range names {
-		r, ok := loaded.Outputs[name].(outputs.Renderer)
+		o, err := loaded.Outputs[name](nil)
+		if err != nil {
+			return nil, fmt.Errorf("output %s: %w", name, err)
+		}
+		r, ok := o.(outputs.Renderer)
 		if !ok {
 			return nil, fmt.Errorf("output %s can't show its records", name)
 		}

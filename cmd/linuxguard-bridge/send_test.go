@@ -125,15 +125,15 @@ func controlAnswering(t *testing.T, trace string) *admin.Client {
 func TestWaitShowsHowItStands(t *testing.T) {
 	t.Parallel()
 	results := []sent{{parcel: parcel{delivery: sender.Delivery{ID: "d"}}, answer: sender.Answer{Status: http.StatusOK, Outcome: "accepted"}}}
-	for fate, want := range map[string]string{
+	for outcome, want := range map[string]string{
 		"queued":    "not delivered everywhere within 0s\noutput siem: 1 queued",
 		"delivered": "", // meanwhile
 	} {
 		g, stdout, _ := testGlobals(t)
-		control := controlAnswering(t, `{"id":"d","events":[{"bridge_seq":1,"outputs":[{"output":"siem","fate":"`+fate+`","level":"stored"}]}]}`)
+		control := controlAnswering(t, `{"id":"d","events":[{"bridge_seq":1,"outputs":[{"output":"siem","outcome":"`+outcome+`","level":"stored"}]}]}`)
 		err := g.awaitOutputs(t.Context(), control, results, 0)
-		if !strings.Contains(stdout.String(), "siem    "+fate) || (err == nil) != (want == "") || err != nil && err.Error() != want {
-			t.Errorf("%s: %v\n%s", fate, err, stdout)
+		if !strings.Contains(stdout.String(), "siem    "+outcome) || (err == nil) != (want == "") || err != nil && err.Error() != want {
+			t.Errorf("%s: %v\n%s", outcome, err, stdout)
 		}
 	}
 }

@@ -21,16 +21,16 @@ const (
 
 // What an output can have done with an event, as the control socket's trace calls it; all others are failures.
 const (
-	fateQueued    = "queued"
-	fateDelivered = "delivered"
-	fateFiltered  = "filtered" // the output's match does not want it, which is as good as done
+	outcomeQueued    = "queued"
+	outcomeDelivered = "delivered"
+	outcomeFiltered  = "filtered" // the output's match does not want it, which is as good as done
 )
 
 // arrivals is what one output did with all that was waited for.
 type arrivals struct {
-	fates map[string]int
-	level string
-	took  []time.Duration // of the delivered ones, from receipt
+	outcomes map[string]int
+	level    string
+	took     []time.Duration // of the delivered ones, from receipt
 }
 
 // awaitOutputs waits until no output has any accepted delivery queued any more, and prints how long each took.
@@ -97,7 +97,7 @@ func awaitOne(ctx, waiting context.Context, control *admin.Client, id string) ([
 func settled(t admin.Trace) bool {
 	for _, e := range t.Events {
 		for _, o := range e.Outputs {
-			if o.Fate == fateQueued {
+			if o.Outcome == outcomeQueued {
 				return false
 			}
 		}
@@ -110,11 +110,11 @@ func gather(outputs map[string]*arrivals, events []admin.TraceEvent) {
 		for _, o := range e.Outputs {
 			a := outputs[o.Output]
 			if a == nil {
-				a = &arrivals{fates: map[string]int{}}
+				a = &arrivals{outcomes: map[string]int{}}
 				outputs[o.Output] = a
 			}
-			a.fates[o.Fate]++
-			if o.Fate == fateDelivered {
+			a.outcomes[o.Outcome]++
+			if o.Outcome == outcomeDelivered {
 				a.level = o.Level
 				a.took = append(a.took, o.At.Sub(e.ReceivedAt))
 			}
@@ -124,16 +124,16 @@ func gather(outputs map[string]*arrivals, events []admin.TraceEvent) {
 
 func writeArrivals(w io.Writer, outputs map[string]*arrivals) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "OUTPUT\tFATE\tCOUNT\tLEVEL\tMEDIAN\tSLOWEST")
+	_, _ = fmt.Fprintln(table, "OUTPUT\tOUTCOME\tCOUNT\tLEVEL\tMEDIAN\tSLOWEST")
 	for _, name := range slices.Sorted(maps.Keys(outputs)) {
 		a := outputs[name]
 		slices.Sort(a.took)
-		for _, fate := range slices.Sorted(maps.Keys(a.fates)) {
+		for _, outcome := range slices.Sorted(maps.Keys(a.outcomes)) {
 			level, median, slowest := "-", "-", "-"
-			if fate == fateDelivered {
+			if outcome == outcomeDelivered {
 				level, median, slowest = a.level, quantile(a.took, 0.5).String(), quantile(a.took, 1).String()
 			}
-			_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", name, fate, a.fates[fate], level, median, slowest)
+			_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", name, outcome, a.outcomes[outcome], level, median, slowest)
 		}
 	}
 	return table.Flush()
@@ -143,9 +143,9 @@ func writeArrivals(w io.Writer, outputs map[string]*arrivals) error {
 func undelivered(outputs map[string]*arrivals) []error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(outputs)) {
-		for _, fate := range slices.Sorted(maps.Keys(outputs[name].fates)) {
-			if fate != fateDelivered && fate != fateFiltered {
-				errs = append(errs, fmt.Errorf("output %s: %d %s", name, outputs[name].fates[fate], fate))
+		for _, outcome := range slices.Sorted(maps.Keys(outputs[name].outcomes)) {
+			if outcome != outcomeDelivered && outcome != outcomeFiltered {
+				errs = append(errs, fmt.Errorf("output %s: %d %s", name, outputs[name].outcomes[outcome], outcome))
 			}
 		}
 	}

@@ -52,7 +52,7 @@ func (f *controlFlags) showStatus(ctx context.Context) error {
 	if err := f.printStatus(st); err != nil {
 		return err
 	}
-	if len(st.Problems()) > 0 {
+	if !st.Ready {
 		return errReported
 	}
 	return nil
@@ -98,23 +98,21 @@ func (f *controlFlags) printStatus(st admin.Status) error {
 }
 
 func (p *printer) statusHead(st admin.Status) {
-	problems := st.Problems()
 	state := p.paint(green, "ready")
-	if len(problems) > 0 {
+	if !st.Ready {
 		state = p.paint(red, "NOT READY")
 	}
 	p.printf("%s %s: %s, up %s, pid %d\n", p.paint(bold, "linuxguard-bridge"), logging.Clean(st.Version), state,
 		admin.FormatDuration(st.At.Sub(st.StartedAt)), st.PID)
+	for _, text := range st.Problems() {
+		p.note(red, text)
+	}
 	c := st.Config
-	p.printf("configuration %s (%.12s), loaded %s\n", logging.Clean(c.Path), c.Hash, ago(st.At, c.LoadedAt))
 	if c.LastReloadError != "" {
 		p.note(red, fmt.Sprintf("the last reload, %s, was refused: %s", ago(st.At, c.LastReload), c.LastReloadError))
 	}
 	if len(c.RestartNeeded) > 0 {
 		p.note(yellow, "a restart is needed for: "+strings.Join(c.RestartNeeded, ", "))
-	}
-	for _, text := range problems {
-		p.note(red, text)
 	}
 	for _, text := range st.Warnings {
 		p.note(yellow, text)
@@ -124,6 +122,7 @@ func (p *printer) statusHead(st admin.Status) {
 			p.note(yellow, fmt.Sprintf("certificate %s ends %s", cert.Name, stamp(cert.NotAfter)))
 		}
 	}
+	p.printf("configuration %s (%.12s), loaded %s\n", logging.Clean(c.Path), c.Hash, ago(st.At, c.LoadedAt))
 }
 
 func (p *printer) note(sgr, text string) {
@@ -135,7 +134,7 @@ func (p *printer) statusReceiver(st admin.Status) {
 		grouped(st.Receiver.Connections))
 	rows := make([][]cell, 0, len(st.Receiver.Endpoints))
 	for _, e := range st.Receiver.Endpoints {
-		heard := cell{text: ago(st.At, e.LastVerified)}
+		heard := cell{text: ago(st.At, e.LastHeard())}
 		if e.Silent {
 			heard = cell{text: heard.text + " (SILENT)", sgr: red}
 		}
@@ -144,7 +143,7 @@ func (p *printer) statusReceiver(st admin.Status) {
 			alarming(e.Unavailable, red), heard, words(orDash(counts(e.Refused))),
 		})
 	}
-	p.table([]string{"ENDPOINT", "ACCEPTED", "DUPLICATE", "QUARANTINED", "503", "LAST VERIFIED", "REFUSED"}, rows)
+	p.table([]string{"ENDPOINT", "ACCEPTED", "DUPLICATE", "QUARANTINED", "503", "LAST HEARD", "REFUSED"}, rows)
 	for _, e := range st.Receiver.Endpoints {
 		if len(e.SignatureMatches) > 1 {
 			p.printf("  %s signed with: %s\n", logging.Clean(e.Name), logging.Clean(counts(e.SignatureMatches)))
@@ -166,19 +165,36 @@ func counts(m map[string]uint64) string {
 func (p *printer) statusQueue(st admin.Status) {
 	q := st.Queue
 	state := ""
-	if !q.Healthy {
-		state = " " + p.paint(red, "CANNOT WRITE")
+	switch {
+	case !q.Healthy:
+		state = " " + p.paint(red, "CAN'T WRITE")
+	case q.Full:
+		state = " " + p.paint(red, "FULL")
 	}
 	p.printf("\n%s%s\n", p.paint(bold, "Queue"), state)
-	p.printf("  waiting     %s events, %s of %s (file %s), newest bridge_seq %s\n", grouped(q.Events),
-		admin.FormatSize(q.Bytes), admin.FormatSize(q.MaxBytes), admin.FormatSize(q.FileBytes), grouped(q.LastSeq))
-	p.printf("  quarantine  %s items, %s of %s\n", grouped(q.Quarantine),
+	p.printf("  waiting     %s, %s of %s (on disk %s), newest bridge_seq %s\n", counted(q.Events, "event"),
+		admin.FormatSize(q.Bytes), admin.FormatSize(q.MaxBytes), admin.FormatSize(q.DiskBytes), grouped(q.LastSeq))
+	p.printf("  quarantine  %s, %s of %s\n", counted(q.Quarantine, "item"),
 		admin.FormatSize(q.QuarantineBytes), admin.FormatSize(q.QuarantineMaxBytes))
-	p.printf("  dedupe      %s of %s remembered, window covered %s, forgotten too early %s\n",
-		grouped(q.Remembered), grouped(q.Capacity),
-		admin.FormatDuration(q.WindowCovered), p.paint(redIf(q.Evicted > 0), grouped(q.Evicted)))
-	if q.Damaged > 0 {
-		p.note(red, grouped(q.Damaged)+" stored values were damaged")
+	p.printf("  dedupe      remembers %s of %s deliveries, the last %s", grouped(q.Remembered), grouped(q.Capacity), admin.FormatDuration(q.WindowCovered))
+	if q.CapacityLasts > 0 {
+		p.printf("; at this rate full after %s", admin.FormatDuration(q.CapacityLasts))
+	}
+	p.printf("\n")
+	if q.Evicted > 0 {
+		p.note(yellow, counted(q.Evicted, "delivery")+" forgotten too early since the bridge started: raise dedupe.capacity")
+	}
+}
+
+// counted writes "1 event", "1,234 events", "2 deliveries".
+func counted[N int | uint64](n N, noun string) string {
+	switch stem, isY := strings.CutSuffix(noun, "y"); {
+	case n == 1:
+		return "1 " + noun
+	case isY:
+		return grouped(n) + " " + stem + "ies"
+	default:
+		return grouped(n) + " " + noun + "s"
 	}
 }
 
@@ -187,36 +203,41 @@ func (p *printer) statusOutputs(st admin.Status) {
 	rows := make([][]cell, 0, len(st.Outputs))
 	for _, o := range st.Outputs {
 		oldest := cell{text: "-", right: true}
-		if o.Queued.Events > 0 {
+		if o.Queued.Events > 0 && !o.Queued.Oldest.IsZero() {
 			oldest.text = admin.FormatDuration(st.At.Sub(o.Queued.Oldest))
 		}
 		rows = append(rows, []cell{
-			words(o.Name), stateCell(o), words(o.Level), numeral(o.Queued.Events), oldest, numeral(o.InFlight), numeral(o.Sent),
-			numeral(o.Retried), alarming(o.Quarantined, yellow), alarming(o.Dropped, red),
+			words(o.Name), stateCell(o), words(orDash(o.Level)), numeral(o.Queued.Events), oldest, numeral(o.InFlight), numeral(o.Sent),
+			numeral(o.Retried), alarming(o.Quarantined, yellow), alarming(o.Dropped, red), alarming(o.Lost, red),
 		})
 	}
-	p.table([]string{"OUTPUT", "STATE", "DELIVERED MEANS", "QUEUED", "OLDEST", "IN FLIGHT", "SENT", "RETRIED", "QUARANTINED", "DROPPED"}, rows)
+	p.table([]string{"OUTPUT", "STATE", "DELIVERED MEANS", "QUEUED", "OLDEST", "IN FLIGHT", "SENT", "RETRIED", "QUARANTINED", "DROPPED", "LOST"}, rows)
 	for _, o := range st.Outputs {
 		p.statusOutputNotes(st.At, o)
 	}
 }
 
 func (p *printer) statusOutputNotes(now time.Time, o admin.OutputReport) {
-	switch {
-	case o.Held:
-		p.note(red, fmt.Sprintf("%s waits for an operator: %s", o.Name, o.HoldReason))
-	case o.LastError != "":
+	if o.LastError != "" && !o.Blocked { // the head has said why it is blocked
 		p.note(yellow, fmt.Sprintf("%s, %s: %s", o.Name, ago(now, o.LastErrorAt), o.LastError))
+	}
+	if o.State == stateStandby && o.Queued.Owner != "" {
+		p.printf("  %s is delivered to by bridge %s\n", logging.Clean(o.Name), logging.Clean(o.Queued.Owner))
 	}
 	for _, text := range o.Warnings {
 		p.note(yellow, o.Name+": "+text)
 	}
 }
 
+// stateStandby is what an output is at a bridge that doesn't own it.
+const stateStandby = "standby"
+
 func stateCell(o admin.OutputReport) cell {
 	switch {
-	case o.Held:
-		return cell{text: "held", sgr: red}
+	case o.Blocked:
+		return cell{text: "blocked", sgr: red}
+	case o.Queued.QuarantineFull:
+		return cell{text: "quarantine full", sgr: red}
 	case o.State == "down":
 		return cell{text: o.State, sgr: red}
 	case o.State == "up":
@@ -224,11 +245,4 @@ func stateCell(o admin.OutputReport) cell {
 	default:
 		return words(o.State)
 	}
-}
-
-func redIf(alarm bool) string {
-	if alarm {
-		return red
-	}
-	return ""
 }

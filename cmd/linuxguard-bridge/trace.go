@@ -14,8 +14,8 @@ func newTraceCommand(g *globals) *cobra.Command {
 		Use:   "trace ID",
 		Short: "Tell what became of one delivery or signal",
 		Long: "Looks up a delivery ID (the header LinuxGuard-Delivery) or a signal ID and tells when it was received, how\n" +
-			"often it came again, and what became of it at every output: queued, delivered when and at which level,\n" +
-			"quarantined, filtered or dropped. Events are remembered for the dedupe window. Recent requests that claimed\n" +
+			"often it came again, and what became of it at every output: queued, delivered by when and at which level,\n" +
+			"quarantined, filtered, dropped or lost. Events are remembered for the dedupe window. Recent requests that claimed\n" +
 			"the delivery ID and were refused are listed too: what was refused was never verified.\n\n" +
 			"Exit code 0: found; 1: nothing is remembered of it; 2: wrong usage.",
 		Example: "  linuxguard-bridge trace 6f1c2a",
@@ -57,18 +57,22 @@ func printTrace(g *globals, t admin.Trace) error {
 func (p *printer) traceEvent(e admin.TraceEvent) {
 	p.printf("%s  %s\n", p.paint(bold, "delivery"), logging.Clean(orDash(e.DeliveryID)))
 	p.printf("%s    %s\n", p.paint(bold, "signal"), logging.Clean(orDash(e.SignalID)))
-	p.printf("%s  %s at endpoint %s\n", p.paint(bold, "received"), stamp(e.ReceivedAt), logging.Clean(e.Endpoint))
-	outcome := e.Outcome
+	received := fmt.Sprintf("%s at endpoint %s", preciseStamp(e.ReceivedAt), e.Endpoint)
+	if e.ReceivedBy != "" {
+		received += " by bridge " + e.ReceivedBy
+	}
+	p.printf("%s  %s\n", p.paint(bold, "received"), logging.Clean(received))
+	verdict := e.Verdict
 	if e.Seq != 0 {
-		outcome += fmt.Sprintf(" as bridge_seq %d", e.Seq)
+		verdict += fmt.Sprintf(" as bridge_seq %d", e.Seq)
 	}
 	if e.Reason != "" {
-		outcome += ": " + e.Reason
+		verdict += ": " + e.Reason
 	}
 	if e.Duplicates > 0 {
-		outcome += fmt.Sprintf("; came again %d times since the bridge started", e.Duplicates)
+		verdict += fmt.Sprintf("; came again %s since the bridge started", times(e.Duplicates))
 	}
-	p.printf("%s   %s\n", p.paint(bold, "outcome"), logging.Clean(outcome))
+	p.printf("%s   %s\n", p.paint(bold, "verdict"), logging.Clean(verdict))
 	if len(e.Outputs) == 0 {
 		return
 	}
@@ -76,11 +80,11 @@ func (p *printer) traceEvent(e admin.TraceEvent) {
 	for _, o := range e.Outputs {
 		at := "-"
 		if !o.At.IsZero() {
-			at = stamp(o.At)
+			at = preciseStamp(o.At)
 		}
-		rows = append(rows, []cell{words(o.Output), fateCell(o.Fate), words(orDash(o.Level)), {text: at}})
+		rows = append(rows, []cell{words(o.Output), outcomeCell(o.Outcome), words(orDash(o.Level)), {text: at}})
 	}
-	p.table([]string{"OUTPUT", "FATE", "LEVEL", "NOT LATER THAN"}, rows)
+	p.table([]string{"OUTPUT", "OUTCOME", "LEVEL", "NOT LATER THAN"}, rows)
 }
 
 // refusals lists the requests that claimed the ID and were refused.
@@ -98,14 +102,23 @@ func (p *printer) refusals(t admin.Trace) {
 	p.table([]string{"REFUSED AT", "STATUS", "REASON", "ENDPOINT", "FROM"}, rows)
 }
 
-func fateCell(fate string) cell {
-	c := words(fate)
-	switch fate {
-	case "delivered":
+func outcomeCell(outcome string) cell {
+	c := words(outcome)
+	switch outcome {
+	case outcomeDelivered:
 		c.sgr = green
-	case "queued", "filtered":
+	case outcomeQueued, outcomeFiltered:
+	case "lost", "unknown":
+		c.sgr = red
 	default:
 		c.sgr = yellow
 	}
 	return c
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return grouped(n) + " times"
 }

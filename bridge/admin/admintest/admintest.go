@@ -27,6 +27,7 @@ func Now() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }
 type Source struct {
 	Says    admin.Report
 	Refused map[string][]admin.TraceRefusal // by delivery ID
+	Cached  map[uint64]int                  // duplicates by sequence
 }
 
 // Report implements admin.Source.
@@ -35,18 +36,22 @@ func (s *Source) Report() admin.Report { return s.Says }
 // Refusals implements admin.Source.
 func (s *Source) Refusals(id string) []admin.TraceRefusal { return s.Refused[id] }
 
-// Queue is a queue.Operator in memory. Its fields may be set before it is used.
-type Queue struct {
-	queue.Operator // nil: what a test has no use for panics
+// CachedDuplicates implements admin.Source.
+func (s *Source) CachedDuplicates(seq uint64) int { return s.Cached[seq] }
 
+// Queue is an admin.Queue that says what it is told to. Its fields may be set before it is used.
+type Queue struct {
 	mu    sync.Mutex
 	State queue.Status
-	Items []queue.QuarantineItem
-	Runs  map[string][]queue.Run
+	Items []queue.DeadLetter
+	Noted map[string][]queue.OutcomeRange // by output, in order
 	Seen  []queue.Seen
+	Lost  []queue.Loss
 	Fail  error    // of every change
 	Log   []string // the changes
 }
+
+var _ admin.Queue = (*Queue)(nil)
 
 // Set changes the queue while it is in use.
 func (q *Queue) Set(change func(*Queue)) {
@@ -55,20 +60,37 @@ func (q *Queue) Set(change func(*Queue)) {
 	change(q)
 }
 
-// Status implements queue.Operator.
+// Status implements queue.Reporter.
 func (q *Queue) Status() queue.Status {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.State
-	s.Quarantine = len(q.Items)
+	s.DeadLetters, s.Losses = len(q.Items), len(q.Lost)
+	for _, l := range q.Lost {
+		if s.LostUnknown = s.LostUnknown || l.First == 0; l.First != 0 {
+			s.LostEvents += l.Last - l.First + 1
+		}
+	}
 	return s
 }
 
-// ListQuarantine implements queue.Operator.
-func (q *Queue) ListQuarantine(_ context.Context, after uint64, limit int, brief bool) ([]queue.QuarantineItem, error) {
+// Ping implements queue.Reporter.
+func (q *Queue) Ping(context.Context) error { return nil }
+
+// GetDeadLetter implements queue.DeadLetters.
+func (q *Queue) GetDeadLetter(ctx context.Context, id uint64) (queue.DeadLetter, error) {
+	found, err := q.ListDeadLetters(ctx, id-1, 1, false)
+	if err != nil || len(found) == 0 || found[0].ID != id {
+		return queue.DeadLetter{}, errors.Join(err, queue.ErrNotFound)
+	}
+	return found[0], nil
+}
+
+// ListDeadLetters implements queue.DeadLetters.
+func (q *Queue) ListDeadLetters(_ context.Context, after uint64, limit int, brief bool) ([]queue.DeadLetter, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	var found []queue.QuarantineItem
+	var found []queue.DeadLetter
 	for _, it := range q.Items {
 		if it.ID <= after || len(found) == limit {
 			continue
@@ -81,7 +103,7 @@ func (q *Queue) ListQuarantine(_ context.Context, after uint64, limit int, brief
 	return found, nil
 }
 
-// Resend implements queue.Operator.
+// Resend implements queue.DeadLetters.
 func (q *Queue) Resend(_ context.Context, id uint64, outputs []string) (uint64, error) {
 	if err := q.remove(id, fmt.Sprintf("resend %d %v", id, outputs)); err != nil {
 		return 0, err
@@ -92,8 +114,8 @@ func (q *Queue) Resend(_ context.Context, id uint64, outputs []string) (uint64, 
 	return q.State.LastSeq, nil
 }
 
-// DropQuarantine implements queue.Operator.
-func (q *Queue) DropQuarantine(_ context.Context, id uint64) error {
+// DropDeadLetter implements queue.DeadLetters.
+func (q *Queue) DropDeadLetter(_ context.Context, id uint64) error {
 	return q.remove(id, fmt.Sprintf("drop %d", id))
 }
 
@@ -104,24 +126,56 @@ func (q *Queue) remove(id uint64, line string) error {
 		return q.Fail
 	}
 	q.Log = append(q.Log, line)
-	q.Items = slices.DeleteFunc(slices.Clone(q.Items), func(it queue.QuarantineItem) bool { return it.ID == id })
+	q.Items = slices.DeleteFunc(slices.Clone(q.Items), func(it queue.DeadLetter) bool { return it.ID == id })
 	return nil
 }
 
-// Fates implements queue.Operator.
-func (q *Queue) Fates(_ context.Context, output string, first, last uint64) ([]queue.Run, error) {
+// Outcomes implements queue.History: what is noted, as an engine makes an answer of it.
+func (q *Queue) Outcomes(_ context.Context, output string, first, last uint64) ([]queue.OutcomeRange, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	var found []queue.Run
-	for _, r := range q.Runs[output] {
-		if r.First, r.Last = max(r.First, first), min(r.Last, last); r.First <= r.Last {
-			found = append(found, r)
+	for _, o := range q.State.Outputs {
+		if o.Name == output {
+			return queue.MergeOutcomes(q.Noted[output], o.Cursor, max(1, first), min(last, q.State.LastSeq)), nil
 		}
 	}
-	return found, nil
+	return nil, queue.ErrNotFound
 }
 
-// Find implements queue.Operator.
+// LastAccepted implements queue.History.
+func (q *Queue) LastAccepted(context.Context) (map[string]time.Time, error) { return nil, nil }
+
+// Losses implements queue.LossLedger.
+func (q *Queue) Losses(context.Context) ([]queue.Loss, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Clone(q.Lost), nil
+}
+
+// Acknowledge implements queue.LossLedger.
+func (q *Queue) Acknowledge(_ context.Context, id uint64, who string) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.Fail != nil {
+		return q.Fail
+	}
+	q.Log = append(q.Log, fmt.Sprintf("acknowledge %d by %s", id, who))
+	q.Lost = slices.DeleteFunc(slices.Clone(q.Lost), func(l queue.Loss) bool { return l.ID == id })
+	return nil
+}
+
+// Replay implements admin.Replayer.
+func (q *Queue) Replay(_ context.Context, output string, since time.Time) (uint64, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.Fail != nil {
+		return 0, q.Fail
+	}
+	q.Log = append(q.Log, fmt.Sprintf("replay %s since %s", output, since.UTC().Format(time.RFC3339)))
+	return 4711, nil
+}
+
+// Find implements queue.History.
 func (q *Queue) Find(_ context.Context, id string) ([]queue.Seen, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -156,7 +210,7 @@ func New(log *slog.Logger) *Bridge {
 		"forged\x1b": {{At: Now().Add(-time.Hour), Status: 401, Reason: "signature", Endpoint: "linuxguard", Address: "198.51.100.9"}},
 	}}, Queue: q}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(admin.NewCollector(b.Source))
+	registry.MustRegister(admin.NewCollector(b.Source, q))
 	b.Server = admin.New(admin.Options{Source: b.Source, Queue: q, Metrics: registry, Log: log, Now: Now})
 	return b
 }

@@ -16,7 +16,6 @@ func Sample() (admin.Report, *Queue) {
 	now := Now()
 	return admin.Report{
 		Version: "1.2.3", PID: 4242, StartedAt: now.Add(-76 * time.Hour),
-		NotReady: []string{"output splunk waits for an operator"},
 		Warnings: []string{"output.archive: the file is on a nearly full disk"},
 		Config: admin.ConfigReport{
 			Path: "/etc/linuxguard-bridge/config.toml", Hash: "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
@@ -51,7 +50,7 @@ func sampleOutputs(now time.Time) []admin.OutputReport {
 		},
 		{
 			Name: "splunk", Kind: "splunk_hec", State: "up", Level: "application-acknowledged", Peer: "https://splunk-1.example.com:8088",
-			Held: true, HoldReason: "403: the token is disabled", Sent: 1200000, Quarantined: 2, LastDelivered: now.Add(-time.Hour),
+			Blocked: true, BlockedReason: "403: the token is disabled", Sent: 1200000, Quarantined: 2, LastDelivered: now.Add(-time.Hour),
 			LastError: "403: the token is disabled", LastErrorAt: now.Add(-10 * time.Second),
 		},
 	}
@@ -61,7 +60,7 @@ func sampleQueue(now time.Time) *Queue {
 	return &Queue{
 		State: queue.Status{
 			BridgeID: "b-1", Healthy: true, FirstSeq: 1200001, LastSeq: 1234567, Events: 34567,
-			Bytes: 47 << 20, MaxBytes: 2 << 30, FileBytes: 64 << 20, QuarantineBytes: 1536, QuarantineMaxBytes: 256 << 20,
+			Bytes: 47 << 20, MaxBytes: 2 << 30, DiskBytes: 64 << 20, QuarantineBytes: 1536, QuarantineMaxBytes: 256 << 20,
 			Remembered: 99321, Capacity: 100000, WindowCovered: 72 * time.Hour,
 			Outputs: []queue.OutputStatus{
 				{Name: "archive", Cursor: 1234567},
@@ -70,33 +69,37 @@ func sampleQueue(now time.Time) *Queue {
 			},
 		},
 		Items: sampleItems(now),
-		Runs: map[string][]queue.Run{
-			"archive": {{First: 1000001, Last: 1234567, Fate: queue.Delivered, Level: "stored", At: now.Add(-2 * time.Second)}},
+		Lost: []queue.Loss{
+			{ID: 3, At: now.Add(-26 * time.Hour), What: "segment 12 is damaged", First: 1233501, Last: 1233502, Records: 2},
+		},
+		Noted: map[string][]queue.OutcomeRange{
+			"archive": {{First: 1000001, Last: 1234567, Outcome: queue.Delivered, Level: "stored", At: now.Add(-2 * time.Second)}},
 			"siem": {
-				{First: 1000001, Last: 1233000, Fate: queue.Delivered, Level: "kernel-acknowledged", At: now.Add(-time.Hour)},
-				{First: 1233001, Last: 1233500, Fate: queue.Filtered, At: now.Add(-50 * time.Minute)},
-				{First: 1233503, Last: 1234493, Fate: queue.Delivered, Level: "kernel-acknowledged", At: now.Add(-9 * time.Minute)},
-				{First: 1234494, Last: 1234500, Fate: queue.Dropped, At: now.Add(-9 * time.Minute)},
+				{First: 1000001, Last: 1233000, Outcome: queue.Delivered, Level: "kernel-acknowledged", At: now.Add(-time.Hour)},
+				{First: 1233001, Last: 1233500, Outcome: queue.Filtered, At: now.Add(-50 * time.Minute)},
+				{First: 1233501, Last: 1233502, Outcome: queue.Lost, At: now.Add(-26 * time.Hour)},
+				{First: 1233503, Last: 1234493, Outcome: queue.Delivered, Level: "kernel-acknowledged", At: now.Add(-9 * time.Minute)},
+				{First: 1234494, Last: 1234500, Outcome: queue.Dropped, At: now.Add(-9 * time.Minute)},
 			},
 			"splunk": {
-				{First: 1000001, Last: 1199998, Fate: queue.Delivered, Level: "application-acknowledged", At: now.Add(-time.Hour)},
-				{First: 1199999, Last: 1200000, Fate: queue.Refused, At: now.Add(-time.Hour)},
+				{First: 1000001, Last: 1199998, Outcome: queue.Delivered, Level: "application-acknowledged", At: now.Add(-time.Hour)},
+				{First: 1199999, Last: 1200000, Outcome: queue.Refused, At: now.Add(-time.Hour)},
 			},
 		},
 		Seen: []queue.Seen{
 			{
 				Seq: 1233100, Endpoint: "linuxguard", DeliveryID: "d-17", SignalID: "sig-9", ReceivedAt: now.Add(-55 * time.Minute),
-				Outcome: queue.Accepted, Duplicates: 2,
+				ReceivedBy: "bridge-1", Verdict: queue.Accepted, Duplicates: 2,
 			},
-			{Endpoint: "linuxguard", DeliveryID: "d-18", SignalID: "sig-9", ReceivedAt: now.Add(-54 * time.Minute), Outcome: queue.Quarantined, Reason: "stale"},
+			{Endpoint: "linuxguard", DeliveryID: "d-18", SignalID: "sig-9", ReceivedAt: now.Add(-54 * time.Minute), ReceivedBy: "bridge-1", Verdict: queue.Quarantined, Reason: "stale"},
 		},
 	}
 }
 
-func sampleItems(now time.Time) []queue.QuarantineItem {
-	return []queue.QuarantineItem{
+func sampleItems(now time.Time) []queue.DeadLetter {
+	return []queue.DeadLetter{
 		{
-			ID: 17, Reason: signal.ReasonNotJSON, Output: queue.ReceiveQuarantine, At: now.Add(-30 * time.Hour),
+			ID: 17, Reason: signal.ReasonNotJSON, At: now.Add(-30 * time.Hour),
 			Event: queue.Event{
 				Endpoint: "linuxguard", DeliveryID: "d-" + Hostile, SecretName: "webhook-secret", ClientAddr: "192.0.2.1",
 				ReceivedAt: now.Add(-30 * time.Hour), Body: []byte("not json " + Hostile + "\nsecond line"),
@@ -110,6 +113,6 @@ func sampleItems(now time.Time) []queue.QuarantineItem {
 				Signal: &signal.Signal{SignalID: "sig-5", SignalType: "sudo_denied"},
 			},
 		},
-		{ID: 21, Reason: queue.ReasonDamaged, Output: queue.ReceiveQuarantine, At: now.Add(-time.Minute), Event: queue.Event{Seq: 7}, Raw: []byte{0xff, 0x1b, 'x'}},
+		{ID: 21, Reason: "damaged", Damaged: "its checksum doesn't match", At: now.Add(-time.Minute), Event: queue.Event{Seq: 7}, Raw: []byte{0xff, 0x1b, 'x'}},
 	}
 }

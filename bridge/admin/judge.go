@@ -1,0 +1,100 @@
+package admin
+
+import (
+	"fmt"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+)
+
+// Judgment says whether the bridge does its work and what is wrong, a sentence each with what to do about it. /healthz and
+// /readyz, the metric linuxguard_bridge_ready, the command status, the page and systemd's status line all show this one.
+type Judgment struct {
+	Ready bool `json:"ready"`
+	// Lost tells of losses that nobody has acknowledged. The bridge works all the same.
+	Lost string `json:"lost,omitempty"`
+	// Unhealthy holds the reasons why /healthz answers 503; a restart may help against these.
+	Unhealthy []string `json:"unhealthy,omitempty"`
+	// NotReady holds the reasons why /readyz answers 503, those of Unhealthy first.
+	NotReady []string `json:"not_ready,omitempty"`
+}
+
+// Judge judges a bridge by what it and its queue say.
+func Judge(r Report, q queue.Status) Judgment {
+	j := Judgment{Lost: lostText(q), Unhealthy: unhealthy(r, q)}
+	j.NotReady = append(j.NotReady, j.Unhealthy...)
+	if q.Healthy && q.Full {
+		j.NotReady = append(j.NotReady, "the queue is full, webhooks get 503: "+orElse(q.Problem, "an output does not take its events")+
+			"; get the outputs going, or raise queue.max_bytes")
+	}
+	for _, o := range r.Outputs {
+		if o.Blocked {
+			j.NotReady = append(j.NotReady, fmt.Sprintf("output %s is blocked until an operator acts: %s", o.Name, o.BlockedReason))
+		}
+	}
+	for _, o := range q.Outputs {
+		if o.QuarantineFull {
+			j.NotReady = append(j.NotReady, fmt.Sprintf("output %s stands still, its share of the quarantine is full: resend or drop its items "+
+				"(linuxguard-bridge quarantine list --output %s), or raise queue.quarantine_max_bytes", o.Name, o.Name))
+		}
+	}
+	if r.Stopping {
+		j.NotReady = append(j.NotReady, "the bridge is stopping")
+	}
+	j.Ready = len(j.NotReady) == 0
+	return j
+}
+
+func unhealthy(r Report, q queue.Status) []string {
+	var found []string
+	if !q.Healthy {
+		found = append(found, "the queue can't take events, webhooks get 503: "+orElse(q.Problem, "it can't write"))
+	}
+	for _, o := range r.Outputs {
+		if o.Stuck {
+			found = append(found, fmt.Sprintf("the worker of output %s makes no progress; a restart may help", o.Name))
+		}
+	}
+	return found
+}
+
+// lostText tells of the losses that nobody has acknowledged, or is empty.
+func lostText(q queue.Status) string {
+	if q.Losses == 0 {
+		return ""
+	}
+	what := plural(q.LostEvents, "event")
+	if q.LostUnknown {
+		what = "at least " + what
+		if q.LostEvents == 0 {
+			what = "an unknown number of events"
+		}
+	}
+	return fmt.Sprintf("LOST %s in %s: see linuxguard-bridge losses list, then take note with losses acknowledge",
+		what, plural(uint64(q.Losses), "loss")) //nolint:gosec // a count
+}
+
+// plural writes "1 event", "1,234 events", "2 losses".
+func plural(n uint64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	if noun[len(noun)-1] == 's' {
+		noun += "e"
+	}
+	return groupDigits(n) + " " + noun + "s"
+}
+
+// Problems returns all that is wrong, the worst first.
+func (j Judgment) Problems() []string {
+	if j.Lost == "" {
+		return j.NotReady
+	}
+	return append([]string{j.Lost}, j.NotReady...)
+}
+
+func orElse(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
+}
