@@ -15,6 +15,7 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue/local"
 	"github.com/linuxguard/linuxguard-bridge/bridge/silence"
 	"github.com/linuxguard/linuxguard-bridge/bridge/systemd"
 	"github.com/linuxguard/linuxguard-bridge/bridge/webhook"
@@ -44,6 +45,7 @@ type Bridge struct {
 	server   *webhook.Server
 	admin    *admin.Server
 	silence  *silence.Monitor
+	heard    heard
 
 	lifetime context.Context // ends after the drain of Stop; bounds the workers
 	end      context.CancelFunc
@@ -123,25 +125,34 @@ func (b *Bridge) startMetrics(context.Context) error {
 	return errors.Join(
 		b.registry.Register(collectors.NewGoCollector()),
 		b.registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
-		b.registry.Register(admin.NewCollector(b)),
 	)
 }
 
+// startQueue opens the queue. Here, and only here, it is decided which engine that is.
 func (b *Bridge) startQueue(ctx context.Context) error {
 	cfg := b.state.loaded.Config
-	q, err := queue.Open(ctx, queue.Options{
-		Directory: cfg.Queue.Directory, MaxBytes: cfg.Queue.MaxBytes, QuarantineMaxBytes: cfg.Queue.QuarantineMaxBytes,
-		Capacity: cfg.Dedupe.Capacity, Window: cfg.Dedupe.Window, Now: b.opts.Loader.Now, Log: b.opts.Log,
+	q, err := local.Open(ctx, local.Options{
+		Directory: cfg.Queue.Directory, Bridge: hostname(), Limits: queueLimits(cfg),
+		Capacity: cfg.Dedupe.Capacity, Window: cfg.Dedupe.Window, FS: queueFS(), Now: b.opts.Loader.Now, Log: b.opts.Log,
 	})
 	if err != nil {
 		return fmt.Errorf("opening the queue in %s: %w", cfg.Queue.Directory, err)
 	}
 	b.queue = q
 	b.deferStop(q.Close)
+	b.heard.refresh(ctx, q)
 	if c, ok := q.(prometheus.Collector); ok {
 		return b.registry.Register(c)
 	}
 	return nil
+}
+
+// queueLimits are the queue's allowances by the configuration.
+func queueLimits(cfg *config.Config) queue.Limits {
+	return queue.Limits{
+		MaxBytes: cfg.Queue.MaxBytes, QuarantineMaxBytes: cfg.Queue.QuarantineMaxBytes, Keep: cfg.Queue.Keep,
+		MaxEventBytes: cfg.Server.MaxBodyBytes + config.FrameBytes,
+	}
 }
 
 func (b *Bridge) startOutputs(ctx context.Context) error {

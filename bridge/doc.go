@@ -9,6 +9,53 @@
 // forwarded and nothing that was accepted is left without its worker. A reload builds everything of the new
 // configuration first and changes nothing when any of it fails.
 //
-// Who may import whom: webhook, forward, admin and config know queue and signal at most; outputs know signal alone;
-// this package and the command know everything.
+// # Who imports whom
+//
+// A signal enters at the left and leaves at the right, and nothing downstream calls back upstream. A test holds this table against
+// what the packages of the daemon import of each other; whoever changes it changes the architecture.
+//
+//	cmd/linuxguard-bridge    the command: a thin main, one file a subcommand
+//	    bridge, bridge/admin, bridge/config, bridge/logging, bridge/queue/local, bridge/secret, bridge/sender, bridge/signal,
+//	    bridge/systemd, bridge/throwaway, outputs
+//	bridge                   wires the parts, owns their lifetimes
+//	    bridge/admin, bridge/config, bridge/forward, bridge/logging, bridge/queue, bridge/queue/local, bridge/queue/local/journal,
+//	    bridge/secret, bridge/signal, bridge/silence, bridge/systemd, bridge/webhook, outputs, outputs/all
+//	bridge/admin             metrics, health, status page and control socket
+//	    bridge/logging, bridge/queue, bridge/secret, bridge/signal
+//	bridge/config            TOML files to a checked, immutable Config; resolves secrets
+//	    bridge/secret
+//	bridge/forward           one worker an output, inside a tenure
+//	    bridge/logging, bridge/queue, bridge/signal, outputs
+//	bridge/logging           slog as journal records, text or JSON
+//	bridge/queue             the queue's contract: types, errors, small interfaces
+//	    bridge/signal
+//	bridge/queue/local       the embedded engine: one log, one sync
+//	    bridge/queue, bridge/queue/local/journal
+//	bridge/queue/local/journal  its segments, groups and recovery
+//	bridge/secret            a secret that can't print itself
+//	bridge/sender            signs and posts as LinuxGuard does
+//	bridge/signal            LinuxGuard's payload
+//	bridge/silence           the alarm when nothing comes
+//	    bridge/logging
+//	bridge/systemd           the service manager
+//	bridge/throwaway         certificates for the demo
+//	bridge/webhook           the HTTPS receiver: limits, signature, freshness, the LRU of answered deliveries, answer
+//	    bridge/queue, bridge/secret, bridge/signal
+//	outputs                  the Output interface, its error types, the kinds
+//	    bridge/secret, bridge/signal
+//	outputs/all              the one literal table of kinds
+//	    outputs, outputs/file, outputs/splunkhec, outputs/syslog
+//	outputs/file             one kind of destination each: format and transport
+//	    outputs, outputs/mapping
+//	outputs/mapping          every rule by which a field is written, in every format
+//	    bridge/signal, outputs, outputs/syslog/rfc5424
+//	outputs/splunkhec
+//	    bridge/secret, bridge/signal, outputs, outputs/mapping, outputs/tlsclient
+//	outputs/syslog
+//	    outputs, outputs/mapping, outputs/tlsclient
+//	outputs/syslog/rfc5424   the pure encoder
+//	outputs/tlsclient        TLS settings that outputs share
+//	    outputs
+//
+// Only this package and the command import an engine of the queue.
 package bridge

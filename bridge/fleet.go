@@ -21,7 +21,7 @@ import (
 
 // fleet is the set of workers, one an output. Its methods are called by one goroutine, but for list.
 type fleet struct {
-	queue   queue.Queue
+	queue   queue.Outputs
 	metrics prometheus.Registerer
 	log     *slog.Logger
 	now     func() time.Time
@@ -33,31 +33,29 @@ type fleet struct {
 // ship is one running output.
 type ship struct {
 	worker *forward.Worker
-	output outputs.Output
 	config config.Output
 }
 
 // apply makes the fleet what wanted says: workers whose table did not change go on undisturbed, the others are
-// drained within ctx and replaced, removed ones drained and forgotten. built holds an output for each of wanted.
+// drained within ctx and replaced, removed ones drained and forgotten. open makes an output for each of wanted.
 // Deliveries go on in the meantime; lifetime bounds the new workers. When the queue can't take the new outputs nothing
 // is changed.
-func (f *fleet) apply(ctx, lifetime context.Context, wanted []config.Output, built map[string]outputs.Output) error {
+func (f *fleet) apply(ctx, lifetime context.Context, wanted []config.Output, open map[string]func(func() bool) (outputs.Output, error)) error {
 	// The new ones first, beside the old ones: a replaced output must hold its events back all the time.
-	if _, err := f.queue.SetOutputs(ctx, specs(append(f.leaving(wanted), wanted...))); err != nil {
+	if _, err := f.queue.Declare(ctx, specs(append(f.leaving(wanted), wanted...))); err != nil {
 		return fmt.Errorf("telling the queue about the outputs: %w", err)
 	}
 	if err := f.stop(ctx, f.stale(wanted)); err != nil { // it is down; its cursor stands behind its last delivery
 		f.log.Warn("an output did not close in good order", "error", err)
 	}
-	bridgeID := f.queue.Status().BridgeID
 	var errs []error
 	for _, o := range wanted {
 		if !f.has(o.Name) {
-			errs = append(errs, f.launch(lifetime, o, built[o.Name], bridgeID))
+			errs = append(errs, f.launch(lifetime, o, open[o.Name]))
 		}
 	}
 	// The queue says how many events a removed output had left.
-	if _, err := f.queue.SetOutputs(ctx, specs(wanted)); err != nil {
+	if _, err := f.queue.Declare(ctx, specs(wanted)); err != nil {
 		errs = append(errs, fmt.Errorf("telling the queue about removed outputs: %w", err))
 	}
 	return errors.Join(errs...)
@@ -104,38 +102,22 @@ func (f *fleet) has(name string) bool {
 	return f.ships[name] != nil
 }
 
-func (f *fleet) launch(lifetime context.Context, o config.Output, out outputs.Output, bridgeID string) error {
+// launch starts a worker, which claims its output by itself. Nothing is changed when its metrics can't be registered.
+func (f *fleet) launch(lifetime context.Context, o config.Output, open func(func() bool) (outputs.Output, error)) error {
 	w := forward.New(forward.Options{
-		Name: o.Name, Kind: o.Type, Output: out, Queue: f.queue, BridgeID: bridgeID,
+		Name: o.Name, Kind: o.Type, Queue: f.queue, Open: open,
 		Match: forward.Match(o.Match), Now: f.now,
 		Rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), //nolint:gosec // jitter
 		Log:  f.log.With("output", o.Name),
 	})
-	s := &ship{worker: w, output: out, config: o}
-	for _, c := range s.collectors() { // before the start: a worker that runs must be known
-		if err := f.metrics.Register(c); err != nil {
-			return fmt.Errorf("registering the metrics of output %s: %w", o.Name, err)
-		}
+	if err := f.metrics.Register(w); err != nil { // before the start: a worker that runs must be known
+		return fmt.Errorf("registering the metrics of output %s: %w", o.Name, err)
 	}
-	if err := w.Start(lifetime); err != nil {
-		for _, c := range s.collectors() {
-			f.metrics.Unregister(c)
-		}
-		return fmt.Errorf("starting output %s: %w", o.Name, err)
-	}
+	w.Start(lifetime)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.ships[o.Name] = s
+	f.ships[o.Name] = &ship{worker: w, config: o}
 	return nil
-}
-
-// collectors are the worker and, when the kind counts something of its own, the output.
-func (s *ship) collectors() []prometheus.Collector {
-	all := []prometheus.Collector{s.worker}
-	if c, ok := s.output.(prometheus.Collector); ok {
-		all = append(all, c)
-	}
-	return all
 }
 
 // stop drains the named outputs at the same time.
@@ -156,9 +138,7 @@ func (f *fleet) stop(ctx context.Context, names []string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, name := range names {
-		for _, c := range f.ships[name].collectors() {
-			f.metrics.Unregister(c)
-		}
+		f.metrics.Unregister(f.ships[name].worker)
 		delete(f.ships, name)
 	}
 	return errors.Join(errs...)

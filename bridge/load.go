@@ -46,39 +46,50 @@ func (l *Loader) resolver() *secret.Resolver {
 	}
 }
 
-// Loaded is a configuration with its outputs, none of which has connected to anything.
+// Loaded is a configuration with the way to its outputs.
 type Loaded struct {
-	Config  *config.Config
-	Outputs map[string]outputs.Output
+	Config *config.Config
+	// Outputs make an output by its name; it has not connected to anything. A worker makes one for each tenure, with
+	// valid as its outputs.Env.Valid; nil: always valid.
+	Outputs map[string]func(valid func() bool) (outputs.Output, error)
 }
 
 // Load reads the file at path. Loaded is nil when the report has an error.
 func (l *Loader) Load(path string) (*Loaded, *config.Report) {
-	built := map[string]outputs.Output{}
-	cfg, report := config.Load(path, l.options(built))
-	if cfg == nil {
+	loaded := newLoaded()
+	var report *config.Report
+	if loaded.Config, report = config.Load(path, l.options(loaded)); loaded.Config == nil {
 		return nil, report
 	}
-	return &Loaded{cfg, built}, report
+	return loaded, report
 }
 
 // LoadBytes is Load for a file in memory; name is what reports call it.
 func (l *Loader) LoadBytes(name string, data []byte) (*Loaded, *config.Report) {
-	built := map[string]outputs.Output{}
-	cfg, report := config.LoadBytes(name, data, l.options(built))
-	if cfg == nil {
+	loaded := newLoaded()
+	var report *config.Report
+	if loaded.Config, report = config.LoadBytes(name, data, l.options(loaded)); loaded.Config == nil {
 		return nil, report
 	}
-	return &Loaded{cfg, built}, report
+	return loaded, report
 }
 
-func (l *Loader) options(built map[string]outputs.Output) config.Options {
+func newLoaded() *Loaded {
+	return &Loaded{Outputs: map[string]func(func() bool) (outputs.Output, error){}}
+}
+
+func (l *Loader) options(loaded *Loaded) config.Options {
 	resolver := l.resolver()
 	return config.Options{
 		Resolver: resolver, Getenv: l.Getenv, Now: l.Now, Strict: l.Strict,
+		// What is made here shows whether it can be, and nothing more: it holds nothing that had to be closed.
 		Construct: func(o *config.Output) ([]config.OutputWarning, error) {
-			out, warnings, err := l.construct(o, resolver)
-			built[o.Name] = out
+			_, warnings, err := l.construct(o, resolver, nil)
+			own := *o
+			loaded.Outputs[o.Name] = func(valid func() bool) (outputs.Output, error) {
+				out, _, err := l.construct(&own, resolver, valid)
+				return out, err
+			}
 			converted := make([]config.OutputWarning, len(warnings))
 			for i, w := range warnings {
 				converted[i] = config.OutputWarning(w)
@@ -88,13 +99,14 @@ func (l *Loader) options(built map[string]outputs.Output) config.Options {
 	}
 }
 
-func (l *Loader) construct(o *config.Output, resolver *secret.Resolver) (outputs.Output, []outputs.Warning, error) {
+func (l *Loader) construct(o *config.Output, resolver *secret.Resolver, valid func() bool) (outputs.Output, []outputs.Warning, error) {
 	kind, ok := all.Find(o.Type)
 	if !ok {
 		return nil, nil, &outputs.KeyError{Key: "type", Err: fmt.Errorf("unknown type %q: there are %s", o.Type, all.Names())}
 	}
 	return kind.New(outputs.Env{
 		Name: o.Name, Log: l.Log.With("output", o.Name), Secret: resolver.Resolve, Now: l.Now, Version: l.Version, Hostname: hostname(),
+		Valid: valid,
 	}, o.Decode)
 }
 

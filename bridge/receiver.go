@@ -60,8 +60,8 @@ func (b *Bridge) sockets(wanted func(name string) bool) []net.Listener {
 func (b *Bridge) handlerOptions(cfg *config.Config) webhook.Options {
 	return webhook.Options{
 		Endpoints: endpoints(cfg), KeepHeaders: keptHeaders(cfg), TrustedProxies: cfg.Server.TrustedProxies,
-		Allow: cfg.Server.Allow, MaxBodyBytes: cfg.Server.MaxBodyBytes,
-		Queue: b.queue, Log: b.opts.Log, Now: b.opts.Loader.Now,
+		Allow: cfg.Server.Allow, MaxBodyBytes: cfg.Server.MaxBodyBytes, Window: cfg.Dedupe.Window,
+		Queue: b.queue, Bridge: hostname(), Log: b.opts.Log, Now: b.opts.Loader.Now,
 	}
 }
 
@@ -85,6 +85,9 @@ func (b *Bridge) startAdmin(ctx context.Context) error {
 	b.admin = admin.New(admin.Options{
 		Source: b, Queue: b.queue, Metrics: b.registry, Log: b.opts.Log, Now: b.opts.Loader.Now, Access: adminAccess(cfg),
 	})
+	if err := b.registry.Register(admin.NewCollector(b, b.queue)); err != nil {
+		return err
+	}
 	control, err := admin.ListenControl(ctx, cfg.Admin.Socket)
 	if err != nil {
 		return err

@@ -85,7 +85,7 @@ func (b *Bridge) put(ctx context.Context, loaded *Loaded) (needsRestart []string
 	}
 	applyHandler()
 	applyServer()
-	b.queue.SetLimits(cfg.Queue.MaxBytes, cfg.Queue.QuarantineMaxBytes)
+	b.queue.SetLimits(queueLimits(cfg))
 	b.admin.SetAccess(adminAccess(cfg))
 	b.silence.Set(watched(cfg))
 	if b.opts.Level != nil {

@@ -1,8 +1,8 @@
 package bridge
 
 import (
-	"fmt"
 	"os"
+	"slices"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
@@ -14,34 +14,36 @@ import (
 func (b *Bridge) Report() admin.Report {
 	st := b.snapshot()
 	r := admin.Report{
-		Version: b.opts.Loader.Version, PID: os.Getpid(), StartedAt: b.started, Warnings: st.warnings,
+		Version: b.opts.Loader.Version, PID: os.Getpid(), StartedAt: b.started, Stopping: st.stopping, Warnings: st.warnings,
 		Config: admin.ConfigReport{
 			Path: st.loaded.Config.Path, Hash: st.loaded.Config.Hash, LoadedAt: st.loadedAt,
 			LastReload: st.lastReload, LastReloadError: st.reloadError, RestartNeeded: st.restartNeeded,
 		},
 		Receiver: b.receiverReport(st.loaded.Config),
 	}
-	dropped := map[string]uint64{}
-	for _, o := range b.queue.Status().Outputs {
-		dropped[o.Name] = o.Dropped
-	}
+	dropped, stuck := b.dropped(), b.fleet.stuck()
 	for _, s := range b.fleet.list() {
-		r.Outputs = append(r.Outputs, outputReport(s, dropped[s.Name]))
-		if s.Held {
-			r.NotReady = append(r.NotReady, fmt.Sprintf("output %s is refused until it is mended: %s", s.Name, s.LastError))
-		}
-	}
-	if st.stopping {
-		r.NotReady = append(r.NotReady, "stopping")
-	}
-	for _, name := range b.fleet.stuck() {
-		r.Unhealthy = append(r.Unhealthy, "the worker of output "+name+" does not go on")
+		o := outputReport(s, dropped[s.Name])
+		o.Stuck = slices.Contains(stuck, s.Name)
+		r.Outputs = append(r.Outputs, o)
 	}
 	if end := b.server.CertificateNotAfter(); !end.IsZero() {
 		r.Certificates = []admin.CertificateReport{{Name: "server", NotAfter: end}}
 	}
 	return r
 }
+
+// dropped counts what each output has lost to when_full = "drop_oldest".
+func (b *Bridge) dropped() map[string]uint64 {
+	all := map[string]uint64{}
+	for _, o := range b.queue.Status().Outputs {
+		all[o.Name] = o.Dropped
+	}
+	return all
+}
+
+// CachedDuplicates implements admin.Source.
+func (b *Bridge) CachedDuplicates(seq uint64) int { return b.handler.CachedDuplicates(seq) }
 
 // Refusals implements admin.Source.
 func (b *Bridge) Refusals(id string) []admin.TraceRefusal {
@@ -65,7 +67,7 @@ func (b *Bridge) receiverReport(cfg *config.Config) admin.ReceiverReport {
 
 func (b *Bridge) endpointReport(e webhook.EndpointStatus, cfg *config.Config) admin.EndpointReport {
 	r := admin.EndpointReport{
-		Name: e.Name, Path: e.Path, LastVerified: e.LastVerified, Accepted: e.Accepted, Duplicate: e.Duplicate,
+		Name: e.Name, Path: e.Path, LastVerified: e.LastVerified, LastAccepted: later(e.LastAccepted, b.heard.at(e.Name)), Accepted: e.Accepted, Duplicate: e.Duplicate,
 		Quarantined: e.Quarantined, Unavailable: e.Unavailable, Refused: e.Refused, SignatureMatches: map[string]uint64{},
 		Silent: b.silence.Silent(e.Name),
 	}
@@ -82,13 +84,16 @@ func (b *Bridge) endpointReport(e webhook.EndpointStatus, cfg *config.Config) ad
 
 func outputReport(s forward.Status, dropped uint64) admin.OutputReport {
 	r := admin.OutputReport{
-		Name: s.Name, Kind: s.Kind, State: string(s.Dest.State), Level: s.Dest.Level.String(), Peer: s.Dest.Peer,
-		Warnings: s.Dest.Warnings, Held: s.Held, InFlight: s.InFlight, Sent: s.Sent, Retried: s.Retried,
-		Quarantined: s.Quarantined, Filtered: s.Filtered, Dropped: dropped,
-		LastError: s.LastError, LastErrorAt: s.LastErrorAt, LastDelivered: s.LastSentAt,
+		Name: s.Name, Kind: s.Kind, State: string(s.Dest.State), Peer: s.Dest.Peer,
+		Warnings: s.Dest.Warnings, Blocked: s.Held, InFlight: s.InFlight, Sent: s.Sent, Retried: s.Retried,
+		Quarantined: s.Quarantined, Filtered: s.Filtered, Dropped: dropped, Lost: s.Lost,
+		LastError: s.LastError, LastErrorAt: s.LastErrorAt, LastDelivered: s.LastSentAt, NextTry: s.NextTry,
+	}
+	if s.Owned { // on standby there is no destination that could say what delivered means
+		r.Level = s.Dest.Level.String()
 	}
 	if s.Held {
-		r.HoldReason = s.LastError
+		r.BlockedReason = s.LastError
 	}
 	return r
 }

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
@@ -38,14 +39,53 @@ func watched(cfg *config.Config) []silence.Endpoint {
 	return all
 }
 
-// lastHeard is the last delivery that was new and fresh: one that somebody repeats must not break the silence.
+// lastHeard is the last delivery that was new and fresh: one that somebody repeats must not break the silence. The queue knows
+// those from before the last restart, and those that came to another bridge.
 func (b *Bridge) lastHeard(endpoint string) time.Time {
+	b.heard.refresh(b.lifetime, b.queue)
+	at := b.heard.at(endpoint)
 	for _, e := range b.handler.EndpointStatus() {
 		if e.Name == endpoint {
-			return e.LastAccepted
+			at = later(at, e.LastAccepted)
 		}
 	}
-	return time.Time{}
+	return at
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// heardTimeout bounds how long the queue is asked for what it has heard; a shared one asks a database.
+const heardTimeout = 2 * time.Second
+
+// heard is when the queue last accepted something new of each endpoint, as last asked: whoever wants to know at once may not wait
+// for the queue.
+type heard struct {
+	mu sync.Mutex
+	by map[string]time.Time
+}
+
+// refresh asks the queue. What it can't say now stays as it was.
+func (h *heard) refresh(ctx context.Context, q queue.History) {
+	ctx, cancel := context.WithTimeout(ctx, heardTimeout)
+	defer cancel()
+	by, err := q.LastAccepted(ctx)
+	if err != nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.by = by
+}
+
+func (h *heard) at(endpoint string) time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.by[endpoint]
 }
 
 // emitSilence puts the alarm into the queue, where it is as durable as any signal and every output gets it.
@@ -59,7 +99,7 @@ func (b *Bridge) emitSilence(ctx context.Context, a silence.Alarm) error {
 		return err
 	}
 	_, err = b.queue.Append(ctx, &queue.Event{
-		ReceivedAt: a.At, Endpoint: a.Endpoint, Body: body, Signal: decoded, Synthetic: true,
+		ReceivedAt: a.At, ReceivedBy: hostname(), Endpoint: a.Endpoint, Body: body, Signal: decoded, Synthetic: true,
 	}, "")
 	return err
 }

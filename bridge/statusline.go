@@ -9,22 +9,22 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
-// statusLine is the living line of `systemctl status`: what came, what waits, each output with its lag, and what needs
-// an operator.
+// statusLine is the living line of `systemctl status`: what is wrong, what came, what waits, each output with its lag.
 func (b *Bridge) statusLine() string {
 	r, q := b.Report(), b.queue.Status()
+	return statusLine(r, q, b.opts.Loader.Now())
+}
+
+func statusLine(r admin.Report, q queue.Status, now time.Time) string {
 	var received uint64
 	for _, e := range r.Receiver.Endpoints {
 		received += e.Accepted
 	}
-	parts := []string{fmt.Sprintf("received %d, queued %d", received, q.Events)}
-	if q.Quarantine > 0 {
-		parts = append(parts, fmt.Sprintf("quarantined %d", q.Quarantine))
+	parts := admin.Judge(r, q).Problems()
+	parts = append(parts, fmt.Sprintf("received %d, queued %d", received, q.Events))
+	if q.DeadLetters > 0 {
+		parts = append(parts, fmt.Sprintf("quarantined %d", q.DeadLetters))
 	}
-	if !q.Healthy {
-		parts = append(parts, "QUEUE: "+q.Problem)
-	}
-	now := b.opts.Loader.Now()
 	for _, o := range r.Outputs {
 		parts = append(parts, o.Name+" "+condition(o, q.Outputs, now))
 	}
@@ -37,13 +37,18 @@ func (b *Bridge) statusLine() string {
 // condition is an output's state in a word or two, with what waits for it.
 func condition(o admin.OutputReport, places []queue.OutputStatus, now time.Time) string {
 	text := o.State
-	if o.Held {
-		text = "HELD"
+	if o.Blocked {
+		text = "BLOCKED"
 	}
 	for _, p := range places {
-		if p.Name == o.Name && p.Queued > 0 {
-			text += fmt.Sprintf(" (%d wait, oldest %s)", p.Queued, admin.FormatDuration(now.Sub(p.Oldest)))
+		if p.Name != o.Name || p.Queued == 0 {
+			continue
 		}
+		text += fmt.Sprintf(" (%d wait", p.Queued)
+		if !p.Oldest.IsZero() { // else it isn't known
+			text += ", oldest " + admin.FormatDuration(now.Sub(p.Oldest))
+		}
+		text += ")"
 	}
 	return text
 }

@@ -31,7 +31,7 @@ func buildBinary(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	name, flags := "linuxguard-bridge", []string{"-trimpath", "-tags=failpoints"} // see bridge/queue/failpoint_on.go
+	name, flags := "linuxguard-bridge", []string{"-trimpath", "-tags=failpoints"} // see bridge/queuefs_failpoints.go
 	if raceDetector {
 		name, flags = name+"-race", append(flags, "-race")
 	}

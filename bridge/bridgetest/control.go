@@ -50,14 +50,14 @@ func (b *Bridge) Quarantine() []admin.QuarantineItem {
 	return list.Items
 }
 
-// Reconcile asks the control socket for every output's account.
-func (b *Bridge) Reconcile() []admin.Reconciliation {
+// Audit asks the control socket for every output's account.
+func (b *Bridge) Audit() admin.Audit {
 	b.t.Helper()
-	var all []admin.Reconciliation
-	if err := b.control(b.t.Context(), "/v1/reconcile", &all); err != nil {
+	var audit admin.Audit
+	if err := b.control(b.t.Context(), "/v1/audit", &audit); err != nil {
 		b.t.Fatal(err)
 	}
-	return all
+	return audit
 }
 
 // control asks without the product's own client, so that the two can't share a mistake.

@@ -15,14 +15,18 @@ var messageIDs = map[string]string{
 	"output_held":          "cbe95f5cc45d4f3e9b485e6810841c31", // an output waits for an operator
 	"record_refused":       "0eb6ac8e02384478b3f6811b8fba2746", // a destination refused a record for good: quarantined
 	"record_dropped":       "2a17dc32ff06468aa4c3a07243031a95", // when_full = "drop_oldest" dropped something
+	"output_removed":       "acb40cfb33ce40af9432260731474170", // an output is no longer configured: what it had left is given up
+	"record_lost":          "8a0140020f1b4e5abf262e14fbb16d5c", // the queue has lost something that an output had not been sent
 	"quarantined":          "7d9be6772c4c405e8f8720bef121b451", // a verified request went to the quarantine on receipt
 	"quarantine_resent":    "57a4c056a6f44980863a44045d9dfdaa", // an operator put a quarantined event back
 	"quarantine_dropped":   "c5a6c2c257c044b9bdad2adf7ebc23b4", // an operator deleted a quarantined event
 	"queue_filling":        "6dd3fe9d5b1f4ee89cad925368cc80c9", // half of the disk allowance, or more, waits for an output
 	"queue_full":           "f625b939d67141aab355679c91b10ecb", // the disk allowance is used up: senders get 503
-	"queue_unavailable":    "1642fb555c9b4937914385334da0a6d5", // the queue can't write: senders get 503
+	"queue_unavailable":    "1642fb555c9b4937914385334da0a6d5", // the queue can't write or read: senders get 503
 	"queue_recovered":      "f50a464bbed74958816738c35ccba52c", // it can again
-	"queue_damaged":        "98f1e4bdb6eb406ea4c7f704efdc2d22", // a stored value failed its checksum
+	"queue_damaged":        "98f1e4bdb6eb406ea4c7f704efdc2d22", // something that was acknowledged is damaged or missing
+	"queue_replayed":       "b5026d369e1145a3ae71b9b2e3f6eff2", // an operator has events sent to an output again
+	"loss_acknowledged":    "2cf4648248944ecc8f8e2b853632fe48", // an operator took note of a loss
 	"dedupe_evicted":       "bd33820d7152408f996a5825d0ab33bf", // the memory of seen deliveries is too small for its window
 	"request_refused":      "f9e5c20befa74fb591dec05ad7744e81", // a request was refused
 	"endpoint_silent":      "6cdbc34e68f140648ec3543a2ab3ca0b", // nothing new and verified came for longer than expect_every

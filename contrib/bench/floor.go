@@ -16,23 +16,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runFloor is the child process: "bench floor -file FILE". It prints its address and serves until it is ended.
+// runFloor is the child process: "bench floor -file FILE [-filled]". It prints its address and serves until it is ended.
 func runFloor(args []string) {
 	f := flag.NewFlagSet("floor", flag.ExitOnError)
 	file := f.String("file", "", "floor 2: the `file` to append to; none: floor 1")
+	filled := f.Bool("filled", false, "floor 3: fill the file beforehand, and begin again at its end")
 	_ = f.Parse(args)
-	if err := serveFloor(*file); err != nil {
+	if err := serveFloor(*file, *filled); err != nil {
 		fmt.Fprintln(os.Stderr, "floor:", err)
 		os.Exit(1)
 	}
 }
 
-func serveFloor(file string) error {
+func serveFloor(file string, filled bool) error {
 	h := &floor{}
 	if file != "" {
 		f, err := os.Create(filepath.Clean(file))
 		if err != nil {
 			return err
+		}
+		if filled {
+			if h.size, err = fillFile(f); err != nil {
+				return err
+			}
 		}
 		h.commits = make(chan commit, 1024)
 		go h.commitAll(f)
@@ -46,7 +52,24 @@ func serveFloor(file string) error {
 }
 
 // floor is the least that a receiver can do.
-type floor struct{ commits chan commit }
+type floor struct {
+	commits chan commit
+	size    int64 // of the file that was filled beforehand; 0: append
+}
+
+const sector = 512
+
+// fillFile writes zeros for a minute's load or so.
+func fillFile(f *os.File) (int64, error) {
+	const size, piece = 256 << 20, 1 << 20
+	zeros := make([]byte, piece)
+	for at := int64(0); at < size; at += piece {
+		if _, err := f.WriteAt(zeros, at); err != nil {
+			return 0, err
+		}
+	}
+	return size, f.Sync()
+}
 
 type commit struct {
 	body []byte
@@ -82,6 +105,7 @@ func (h *floor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *floor) commitAll(f *os.File) {
 	var buf []byte
 	var waiting []commit
+	at := int64(0)
 	for c := range h.commits {
 		buf, waiting = append(buf[:0], c.body...), append(waiting[:0], c)
 		for more := true; more; {
@@ -92,7 +116,19 @@ func (h *floor) commitAll(f *os.File) {
 				more = false
 			}
 		}
-		_, err := f.Write(buf)
+		var err error
+		if h.size == 0 {
+			_, err = f.Write(buf)
+		} else {
+			for len(buf)%sector != 0 {
+				buf = append(buf, 0)
+			}
+			if at+int64(len(buf)) > h.size {
+				at = 0
+			}
+			_, err = f.WriteAt(buf, at)
+			at += int64(len(buf))
+		}
 		if err == nil {
 			err = unix.Fdatasync(int(f.Fd()))
 		}

@@ -1,8 +1,9 @@
 // Command bench measures linuxguard-bridge end to end: signed webhooks in, syslog over TCP and Splunk HEC out, the
-// queue on a real disk. In the same run, interleaved, it measures two floors under the same load:
+// queue on a real disk. In the same run, interleaved, it measures three floors under the same load:
 //
 //	floor 1  a bare net/http handler that reads the body and checks the HMAC
 //	floor 2  the same with a group-committed append and one fdatasync a group to one file
+//	floor 3  floor 2 into a file that was filled beforehand, at sectors, so that no sync has the file's size to write
 //
 // so that a figure says how much the bridge costs beyond what any receiver with its guarantees must pay on the same
 // machine in the same minute. Load, sinks and report live in this process, what is measured in child processes.

@@ -127,13 +127,13 @@ func (p *process) stop() error {
 	return nil
 }
 
-// startFloor starts floor 1 (no file) or floor 2 and returns its address.
-func startFloor(ctx context.Context, file string) (*process, string, error) {
+// startFloor starts floor 1 (no file), floor 2 or floor 3 (filled) and returns its address.
+func startFloor(ctx context.Context, file string, filled bool) (*process, string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, "", err
 	}
-	cmd := exec.CommandContext(ctx, self, "floor", "-file", file)
+	cmd := exec.CommandContext(ctx, self, "floor", "-file", file, fmt.Sprintf("-filled=%v", filled))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, "", err

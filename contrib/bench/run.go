@@ -11,7 +11,7 @@ import (
 
 // measure is one run of one subject at one number of connections.
 type measure struct {
-	Subject string // "floor 1", "floor 2", "bridge"
+	Subject string // one of subjects
 	Conns   int
 	Round   int
 
@@ -31,6 +31,8 @@ type measure struct {
 	ToReady    time.Duration
 }
 
+func subjects() []string { return []string{"floor 1", "floor 2", "floor 3", "bridge"} }
+
 // run makes all rounds and writes the report.
 func run(ctx context.Context, s *settings) error {
 	if s.dir == "" {
@@ -44,7 +46,7 @@ func run(ctx context.Context, s *settings) error {
 	var all []measure
 	for round := 1; round <= s.rounds; round++ {
 		for _, conns := range s.conns {
-			for _, subject := range []string{"floor 1", "floor 2", "bridge"} {
+			for _, subject := range subjects() {
 				m, err := one(ctx, s, subject, conns)
 				if err != nil {
 					return fmt.Errorf("%s at %d connections: %w", subject, conns, err)
@@ -75,10 +77,10 @@ func one(ctx context.Context, s *settings, subject string, conns int) (measure, 
 		return measureBridge(ctx, s, dir, conns)
 	}
 	file := ""
-	if subject == "floor 2" {
+	if subject != "floor 1" {
 		file = filepath.Join(dir, "log")
 	}
-	p, addr, err := startFloor(ctx, file)
+	p, addr, err := startFloor(ctx, file, subject == "floor 3")
 	if err != nil {
 		return measure{}, err
 	}

@@ -23,16 +23,24 @@ var computed = map[string][]string{
 	"bridge/webhook/refused.go": {"refused ADDRESS: REASON (STATUS)", "delivery quarantined",
 		"delivery accepted under a delivery ID that was used for another signal"},
 	"bridge/webhook/errorlog.go": {"http server"},
-	"bridge/forward/send.go": {"delivery failed, trying again",
-		"the destination refuses everything until it or this output's settings are mended; nothing is lost, trying on slowly"},
+	"bridge/forward/result.go": {"delivery failed, trying again",
+		"delivery is blocked until the destination or this output's settings are fixed; retrying slowly, nothing is lost",
+		"delivery is stopped until there is room for this output's refused events in the quarantine; nothing is lost"},
+	"bridge/forward/worker.go":     {"forwarding can't begin, its events wait; trying again"},
+	"bridge/forward/read.go":       {"reading the queue failed"},
 	"bridge/silence/silence.go":    {"the event about a silent endpoint was not queued; it is tried again"},
 	"bridge/admin/control.go":      {"quarantined event re-sent", "quarantined event dropped"},
+	"bridge/admin/losses.go":       {"loss acknowledged", "events are sent again"},
 	"cmd/linuxguard-bridge/run.go": {"configuration"},
 }
 
 // events that those carry.
 var computedEvents = map[string]string{
-	"delivery failed, trying again": "output_failing", "quarantined event re-sent": "quarantine_resent", "quarantined event dropped": "quarantine_dropped",
+	"delivery failed, trying again": "output_failing", "forwarding can't begin, its events wait; trying again": "output_failing",
+	"delivery is blocked until the destination or this output's settings are fixed; retrying slowly, nothing is lost": "output_held",
+	"delivery is stopped until there is room for this output's refused events in the quarantine; nothing is lost":     "output_held",
+	"quarantined event re-sent": "quarantine_resent", "quarantined event dropped": "quarantine_dropped",
+	"loss acknowledged": "loss_acknowledged", "events are sent again": "queue_replayed",
 }
 
 // logLine is one call at warning or error.
@@ -182,7 +190,7 @@ func TestRunbook(t *testing.T) {
 			if !strings.Contains(source, `"`+m+`"`) && !strings.Contains(source, "//	"+m+"\n") {
 				t.Errorf("%s doesn't log %q any more", file, m)
 			}
-			if file == "bridge/admin/control.go" {
+			if strings.HasPrefix(file, "bridge/admin/") {
 				m += " without success"
 			}
 			want(m, file, event)

@@ -160,9 +160,9 @@ func (w *world) verify(t *testing.T, o *oracle) {
 		}
 		t.Logf("%s: %d records of %d signals, %d twice or more", name, arrived.records, len(arrived.ids), arrived.records-len(arrived.ids))
 	}
-	for _, r := range w.Reconcile() {
-		if r.Missing > 0 {
-			t.Errorf("reconcile says that output %s misses %d: %v", r.Output, r.Missing, r.MissingRanges)
+	for _, account := range w.Audit().Outputs {
+		if !account.AccountedFor {
+			t.Errorf("not all is accounted for: %+v", account)
 		}
 	}
 }

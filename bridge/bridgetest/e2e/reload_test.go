@@ -76,9 +76,9 @@ func TestReloadUnderLoad(t *testing.T) {
 			t.Errorf("%s has %d signals, %d were accepted", name, len(seen), len(accepted))
 		}
 	}
-	for _, account := range b.Reconcile() {
-		if account.Missing > 0 {
-			t.Errorf("reconcile of %s misses %v", account.Output, account.MissingRanges)
+	for _, account := range b.Audit().Outputs {
+		if !account.AccountedFor {
+			t.Errorf("not all is accounted for: %+v", account)
 		}
 	}
 	t.Logf("%d signals accepted during 100 reloads", len(accepted))
