@@ -26,8 +26,11 @@ func (q *engine) pause(d time.Duration) bool {
 // maxFilings is how many dead letters are filed under one sync of the folder.
 const maxFilings = 256
 
-// fileLetters is the filer: it writes the files of dead letters and deletes those that are gone, in the log's order.
-func (q *engine) fileLetters() {
+// filer writes dead letters to files.
+type filer struct{ *engine }
+
+// run writes the files of dead letters and deletes those that are gone, in the log's order.
+func (q filer) run() {
 	delay := 100 * time.Millisecond
 	for {
 		s := q.current()
@@ -55,7 +58,7 @@ func (q *engine) fileLetters() {
 }
 
 // fileSome does the oldest tasks and returns how many.
-func (q *engine) fileSome(s *store) (int, error) {
+func (q filer) fileSome(s *store) (int, error) {
 	tasks := s.letters.someTasks()
 	if len(tasks) == 0 {
 		return 0, nil
@@ -72,7 +75,7 @@ func (q *engine) fileSome(s *store) (int, error) {
 	return len(tasks), nil
 }
 
-func (q *engine) file(s *store, task filing) error {
+func (q filer) file(s *store, task filing) error {
 	if task.unlink != "" {
 		err := s.letters.fs.Remove(filepath.Join(s.letters.dir, task.unlink))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -125,8 +128,11 @@ func (q *engine) sealSoon() {
 	}
 }
 
-// sealSegments writes the sidecars of segments that take no more.
-func (q *engine) sealSegments() {
+// sealer gives sealed segments their sidecars.
+type sealer struct{ *engine }
+
+// run writes the sidecars of segments that take no more.
+func (q sealer) run() {
 	for !q.isStopping() {
 		s, x := q.unsealed()
 		if x == nil {
@@ -148,7 +154,7 @@ func (q *engine) sealSegments() {
 }
 
 // unsealed returns the first index that waits for its sidecar.
-func (q *engine) unsealed() (*store, *index) {
+func (q sealer) unsealed() (*store, *index) {
 	q.mu.RLock()
 	defer q.mu.RUnlock()
 	for _, x := range q.store.indexes {
@@ -167,7 +173,7 @@ type sidecarOf struct {
 }
 
 // seal writes x's sidecar. Nobody but the committer changes x meanwhile, and it changes no more than how much is forgotten.
-func (q *engine) seal(s *store, x *index) error {
+func (q sealer) seal(s *store, x *index) error {
 	if err := s.log.CheckPaths(); err != nil { // no sidecar into a folder that has taken the place of ours
 		return err
 	}
@@ -187,7 +193,7 @@ func (q *engine) seal(s *store, x *index) error {
 
 // takeSidecar lets a sidecar take the place of what its index has in memory. It is the committer that does so: it looks at indexes
 // without a lock.
-func (q *engine) takeSidecar(w sidecarOf) {
+func (q *committer) takeSidecar(w sidecarOf) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	defer close(w.taken)
@@ -196,9 +202,12 @@ func (q *engine) takeSidecar(w sidecarOf) {
 	w.x.entries, w.x.outcomes = entryLog{}, nil
 }
 
-// verify reads every segment that was sealed before the start once, in the background, so that damage is told before
+// verifier looks for damage.
+type verifier struct{ *engine }
+
+// run reads every segment that was sealed before the start once, in the background, so that damage is told before
 // somebody needs what is damaged.
-func (q *engine) verify() {
+func (q verifier) run() {
 	s := q.current()
 	q.mu.RLock()
 	var numbers []uint64
@@ -221,7 +230,7 @@ func (q *engine) verify() {
 }
 
 // verifySegment reads one segment and tells what is missing in it. An error is that of a read.
-func (q *engine) verifySegment(s *store, number uint64) error {
+func (q verifier) verifySegment(s *store, number uint64) error {
 	seg := s.log.Hold(number)
 	if seg == nil {
 		return nil
@@ -264,7 +273,7 @@ func (l *loss) with(m *journal.Missing) *loss {
 }
 
 // tellMissing tells records that can't be read, between the events before and next (0: unknown).
-func (q *engine) tellMissing(s *store, number uint64, l *loss, before, next uint64) {
+func (q verifier) tellMissing(s *store, number uint64, l *loss, before, next uint64) {
 	q.mu.RLock()
 	if x := s.indexOf(number); x != nil {
 		if before == 0 && x.meta.FirstSeq != 0 {

@@ -9,9 +9,24 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue/local/journal"
 )
 
-// run is the committer: the only goroutine that writes the log. It ends after the last request when stop is closed. It writes one
-// batch a round, so that the ticks get their turn under any load.
-func (q *engine) run() {
+// committer is the one goroutine that writes the log, and what it alone uses.
+type committer struct {
+	*engine
+	pacer    pacer
+	judging  *judging
+	records  [][]byte // the memory of one group after the other
+	known    []*request
+	faults   faults
+	news     logThrottle
+	warned   int   // levels of fillLevels that were warned of
+	fullNeed int64 // the bytes for which the last append that was refused found no room
+}
+
+func newCommitter(q *engine) *committer { return &committer{engine: q, judging: newJudging(q)} }
+
+// run writes what comes, one batch a round, so that the ticks get their turn under any load. It ends after the last request
+// when stop is closed.
+func (q *committer) run() {
 	defer close(q.stopped)
 	tick := time.NewTicker(q.opts.ProgressInterval)
 	defer tick.Stop()
@@ -43,7 +58,7 @@ func (q *engine) run() {
 }
 
 // tidy is what a tick does beside progress.
-func (q *engine) tidy() {
+func (q *committer) tidy() {
 	q.checkFolder()
 	q.forget(4096)
 	q.retire()
@@ -53,7 +68,7 @@ func (q *engine) tidy() {
 }
 
 // commitNext writes the batch that has waited longest, and reports whether there was one.
-func (q *engine) commitNext() bool {
+func (q *committer) commitNext() bool {
 	b := q.intake.take()
 	if b == nil {
 		return false
@@ -73,7 +88,7 @@ func (q *engine) commitNext() bool {
 }
 
 // finish writes what is there and the progress, and refuses what comes later.
-func (q *engine) finish() {
+func (q *committer) finish() {
 	q.intake.close()
 	q.tenures.endAll() // what is advanced from now on would be lost
 	for q.commitNext() {
@@ -88,7 +103,7 @@ func (q *engine) finish() {
 
 // commit runs the requests and writes what they say in as many groups as it takes, progress with each. Without requests it
 // writes progress. The error is that of the last group.
-func (q *engine) commit(requests []*request) error {
+func (q *committer) commit(requests []*request) error {
 	for {
 		began, commits := time.Now(), q.commits.Load()
 		n, err := q.commitGroup(requests)
@@ -104,7 +119,7 @@ func (q *engine) commit(requests []*request) error {
 
 // commitGroup takes as many requests as fit into one group and writes it. On an error each of them has it, but those that are
 // answered all the same.
-func (q *engine) commitGroup(requests []*request) (taken int, err error) {
+func (q *committer) commitGroup(requests []*request) (taken int, err error) {
 	if err := q.faults.refused(); err != nil {
 		q.answerKnown(requests, err)
 		return len(requests), err
@@ -143,14 +158,14 @@ func (q *engine) commitGroup(requests []*request) (taken int, err error) {
 }
 
 // keepMemory lets the next group use t's slices.
-func (q *engine) keepMemory(t *txn) {
+func (q *committer) keepMemory(t *txn) {
 	clear(t.records)
 	clear(t.known)
 	q.records, q.known = t.records[:0], t.known[:0]
 }
 
 // tooLarge answers a request that fits into no segment, and asks for larger ones.
-func (q *engine) tooLarge(r *request, limit int64) bool {
+func (q *committer) tooLarge(r *request, limit int64) bool {
 	size := journal.GroupSize(journal.RecordSize(len(r.record)))
 	if size <= limit {
 		return false
@@ -165,7 +180,7 @@ func (q *engine) tooLarge(r *request, limit int64) bool {
 }
 
 // answerKnown answers what needs no write while there can be none: duplicates of what is durable. All others get cause.
-func (q *engine) answerKnown(requests []*request, cause error) {
+func (q *committer) answerKnown(requests []*request, cause error) {
 	q.judging.s = q.store
 	q.judging.reset()
 	for _, r := range requests {
@@ -182,7 +197,7 @@ func (q *engine) answerKnown(requests []*request, cause error) {
 }
 
 // prepareSegment makes sure that a group of size bytes goes into the active segment.
-func (q *engine) prepareSegment(size int64) error {
+func (q *committer) prepareSegment(size int64) error {
 	err := q.store.roll(size)
 	if cause := q.prepareErr.Load(); errors.Is(err, journal.ErrNoSegment) && cause != nil {
 		return *cause
@@ -191,7 +206,7 @@ func (q *engine) prepareSegment(size int64) error {
 }
 
 // write makes t durable and takes it over.
-func (q *engine) write(t *txn) error {
+func (q *committer) write(t *txn) error {
 	if err := q.prepareSegment(t.size); err != nil {
 		return err
 	}
@@ -221,14 +236,14 @@ func (q *engine) write(t *txn) error {
 }
 
 // beginGroup returns the active segment's index, and a snapshot when the segment is new.
-func (q *engine) beginGroup(s *store) (x *index, snapshot []byte, err error) {
+func (q *committer) beginGroup(s *store) (x *index, snapshot []byte, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return s.begin(q.opts.Now().UTC())
 }
 
 // apply takes the group's records over and returns the events that it accepted.
-func (q *engine) apply(x *index, records [][]byte, known []*request, first uint64, offset int64, now time.Time) []*queue.Event {
+func (q *committer) apply(x *index, records [][]byte, known []*request, first uint64, offset int64, now time.Time) []*queue.Event {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.store
@@ -258,7 +273,7 @@ func (q *engine) apply(x *index, records [][]byte, known []*request, first uint6
 }
 
 // publish makes the group visible to readers.
-func (q *engine) publish(t *txn, accepted []*queue.Event) {
+func (q *committer) publish(t *txn, accepted []*queue.Event) {
 	for _, m := range t.moves {
 		q.places.written(m)
 	}
@@ -272,7 +287,7 @@ func (q *engine) publish(t *txn, accepted []*queue.Event) {
 }
 
 // forget lets go of old deliveries while no append does.
-func (q *engine) forget(limit int) {
+func (q *committer) forget(limit int) {
 	q.mu.Lock()
 	err := q.store.forgetOld(q.opts.Now(), limit)
 	q.mu.Unlock()
@@ -280,7 +295,7 @@ func (q *engine) forget(limit int) {
 }
 
 // retire gives up segments that nobody needs.
-func (q *engine) retire() {
+func (q *committer) retire() {
 	l := q.opts.limits.get()
 	q.mu.Lock()
 	err := q.store.retire(l.Keep, l.MaxBytes, q.opts.Now())
@@ -293,7 +308,7 @@ func (q *engine) retire() {
 // maxSegmentAge is when a segment is sealed although it isn't full, so that little traffic doesn't keep bodies for years.
 const maxSegmentAge = 24 * time.Hour
 
-func (q *engine) sealByAge() {
+func (q *committer) sealByAge() {
 	s := q.store
 	if s.state.Began.IsZero() || q.opts.Now().Sub(s.state.Began) < maxSegmentAge || q.faults.cause != nil {
 		return

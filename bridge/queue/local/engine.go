@@ -17,31 +17,21 @@ import (
 type engine struct {
 	opts Options
 
-	intake  intake
-	buffers buffers
-	places  places
-	tail    tail
-	tenures tenures
-	wake    chan struct{}
-	stop    chan struct{} // closed to make everything finish
-	stopped chan struct{} // closed by the committer at its end
-	closing sync.Once
-	helpers sync.WaitGroup // the filer, the sealer and the verifier
+	intake   intake
+	buffers  buffers
+	places   places
+	tail     tail
+	tenures  tenures
+	wake     chan struct{}
+	stop     chan struct{} // closed to make everything finish
+	stopped  chan struct{} // closed by the committer at its end
+	closing  sync.Once
+	closeErr error          // why the last progress could not be synced; set before stopped is closed
+	helpers  sync.WaitGroup // the filer, the sealer and the verifier
 
 	mu    sync.RWMutex // held for reading by whoever reads store, for writing by the committer when it changes it
 	store *store       // the pointer changes when the folder is opened again
 	lock  *folderLock
-
-	// The committer's own.
-	pacer    pacer
-	judging  *judging
-	records  [][]byte
-	known    []*request
-	faults   faults
-	news     logThrottle
-	warned   int   // levels of fillLevels that were warned of
-	closeErr error // why the last progress could not be synced
-	fullNeed int64 // the bytes for which the last append that was refused found no room
 
 	generation atomic.Uint64
 	vouches    atomic.Bool // generation counts: appends can be made durable
@@ -75,8 +65,13 @@ func Open(ctx context.Context, opts Options) (queue.Queue, error) {
 	if err != nil {
 		return nil, errors.Join(err, q.lock.Close())
 	}
-	q.adopt(s)
-	q.start()
+	c := newCommitter(q)
+	c.adopt(s)
+	go c.run()
+	q.helpers.Go(filer{q}.run)
+	q.helpers.Go(sealer{q}.run)
+	q.helpers.Go(verifier{q}.run)
+	q.helpers.Go(q.findOldest)
 	return q, nil
 }
 
@@ -85,7 +80,6 @@ func newEngine(opts Options) *engine {
 		opts: opts, wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 		sealing: make(chan struct{}, 1), sidecars: make(chan sidecarOf),
 	}
-	q.judging = newJudging(q)
 	q.generation.Store(uint64(q.opts.Salt())) // nobody takes it for that of another process
 	q.opts.prepareFailed = q.prepareFailed
 	q.tail.limit = opts.TailBytes
@@ -124,7 +118,7 @@ func (q *engine) recoverPatiently(ctx context.Context) (*store, error) {
 }
 
 // adopt makes s the store. Tenures of another one end.
-func (q *engine) adopt(s *store) {
+func (q *committer) adopt(s *store) {
 	q.tenures.endOutputs(func() {
 		q.mu.Lock()
 		q.store = s
@@ -139,14 +133,6 @@ func (q *engine) adopt(s *store) {
 	q.generation.Add(1)
 	q.vouches.Store(true)
 	q.publishStatus()
-}
-
-func (q *engine) start() {
-	go q.run()
-	q.helpers.Go(q.fileLetters)
-	q.helpers.Go(q.sealSegments)
-	q.helpers.Go(q.verify)
-	q.helpers.Go(q.findOldest)
 }
 
 // signal wakes the committer.

@@ -47,14 +47,14 @@ func (f *faults) succeeded() { *f = faults{} }
 
 // failed records a write that failed and returns what its requests are told. The segment takes no more: what the page cache shows
 // of it may not be what the disk holds, and a second sync would say "done" without writing it.
-func (q *engine) failed(err error) error {
+func (q *committer) failed(err error) error {
 	q.faults.failed(err)
 	q.vouches.Store(false)
 	q.setProblem(q.describe(err))
 	return fmt.Errorf("%w: %w", queue.ErrUnavailable, err)
 }
 
-func (q *engine) describe(err error) string {
+func (q *committer) describe(err error) string {
 	switch {
 	case q.faults.replaced:
 		return fmt.Sprintf("the queue's folder %s was deleted, replaced, mounted over or cut short while the bridge ran: %v; webhooks get 503 "+
@@ -77,7 +77,7 @@ const lastRoom = 1 << 20
 
 // spaceFor answers whether a group of size bytes may hold an append. When the next segment can't be made, only so much is taken
 // that the rest still fits.
-func (q *engine) spaceFor(size int64) error {
+func (q *committer) spaceFor(size int64) error {
 	cause := q.prepareErr.Load()
 	if cause == nil {
 		return nil
@@ -93,7 +93,7 @@ func (q *engine) spaceFor(size int64) error {
 }
 
 // recoverFromFault tries to get out of a failure when its back-off is over.
-func (q *engine) recoverFromFault() {
+func (q *committer) recoverFromFault() {
 	if !q.faults.due() {
 		return
 	}
@@ -109,7 +109,7 @@ func (q *engine) recoverFromFault() {
 }
 
 // probe writes a group of no use, to know whether it can be written again.
-func (q *engine) probe() {
+func (q *committer) probe() {
 	q.faults.until = time.Time{}
 	t := q.newTxn()
 	t.flush()
@@ -123,7 +123,7 @@ func (q *engine) probe() {
 }
 
 // checkFolder finds out whether the folder is still the one that is open.
-func (q *engine) checkFolder() {
+func (q *committer) checkFolder() {
 	if q.faults.replaced {
 		return
 	}
@@ -132,7 +132,7 @@ func (q *engine) checkFolder() {
 	}
 }
 
-func (q *engine) samePaths() error {
+func (q *committer) samePaths() error {
 	if err := q.store.log.CheckPaths(); err != nil {
 		return err
 	}

@@ -229,7 +229,7 @@ func (p *pacer) waited(complete bool) {
 }
 
 // coalesce lets requests join those that wait for the next group.
-func (q *engine) coalesce() {
+func (q *committer) coalesce() {
 	if !q.intake.lacks(q.pacer.expected) || !q.pacer.waits(time.Now()) {
 		return
 	}

@@ -34,7 +34,7 @@ func (q *engine) Acknowledge(ctx context.Context, id uint64, who string) error {
 // loss has the numbers of its records and the segment is kept until somebody has taken note.
 func (q *engine) tellDamage(s *store, found []damage) {
 	for _, d := range found {
-		if err := q.verifySegment(s, d.segment); err != nil {
+		if err := (verifier{q}).verifySegment(s, d.segment); err != nil {
 			q.noteReadError(err)
 		}
 		for _, r := range d.lost {

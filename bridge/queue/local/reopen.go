@@ -13,7 +13,7 @@ import (
 // reopen gets out of a folder that was replaced. When the very files are back, nothing has happened. Otherwise what is at the path
 // is opened under a new bridge ID, and what it lacks of what was acknowledged is appended there out of the files that are
 // still open. Until all of that is done nothing is answered but 503.
-func (q *engine) reopen() error {
+func (q *committer) reopen() error {
 	if q.samePaths() == nil {
 		return nil
 	}
@@ -26,7 +26,7 @@ func (q *engine) reopen() error {
 	if err != nil {
 		return errors.Join(err, q.unlockNew(lock))
 	}
-	if err := newWriteBack(q, old, next).run(); err != nil {
+	if err := newWriteBack(q.engine, old, next).run(); err != nil {
 		return errors.Join(fmt.Errorf("write back what the folder lacks: %w", err), next.close(), q.unlockNew(lock))
 	}
 	if lock != q.lock {
@@ -42,7 +42,7 @@ func (q *engine) reopen() error {
 }
 
 // lockAgain returns the lock of the folder that is at the path now: the one that is held where that is still it.
-func (q *engine) lockAgain() (*folderLock, error) {
+func (q *committer) lockAgain() (*folderLock, error) {
 	if err := journal.MakeDir(q.opts.FS, q.opts.Directory, 0o700); err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (q *engine) lockAgain() (*folderLock, error) {
 	return lockFolder(q.opts.FS, q.opts.Directory)
 }
 
-func (q *engine) unlockNew(lock *folderLock) error {
+func (q *committer) unlockNew(lock *folderLock) error {
 	if lock == q.lock {
 		return nil
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // publishStatus notes what has changed, so that Status never waits for the committer's disk.
-func (q *engine) publishStatus() {
+func (q *committer) publishStatus() {
 	q.mu.RLock()
 	st := q.statusOf(q.store)
 	q.mu.RUnlock()
@@ -36,7 +36,7 @@ func (q *engine) publishStatus() {
 }
 
 // noteFull notes that an append found no room for need bytes; nil: none did.
-func (q *engine) noteFull(full error, need int64) {
+func (q *committer) noteFull(full error, need int64) {
 	if full == nil {
 		return
 	}
@@ -47,7 +47,7 @@ func (q *engine) noteFull(full error, need int64) {
 }
 
 // spaceLeft reports whether appends have room on the disk.
-func (q *engine) spaceLeft() bool {
+func (q *committer) spaceLeft() bool {
 	log := q.store.log
 	return q.prepareErr.Load() == nil || log.Room() >= 2*min(lastRoom, log.Active().Size()/8)
 }
@@ -245,7 +245,7 @@ func (q *engine) findOldest() {
 var fillLevels = [...]int64{50, 80, 100}
 
 // watchFill warns when the allowance fills up, once a level; a level is armed again 10 points below it.
-func (q *engine) watchFill(full error) {
+func (q *committer) watchFill(full error) {
 	l := q.opts.limits.get()
 	bytes := q.store.used()
 	percent := bytes * 100 / l.MaxBytes

@@ -12,7 +12,7 @@ import (
 // txn is one group on its way to the log, with what it will change in memory once it is synced. Until then nothing but the txn
 // knows of it, so a write that fails leaves no trace.
 type txn struct {
-	q   *engine
+	q   *committer
 	s   *store
 	now time.Time
 
@@ -32,7 +32,7 @@ type txn struct {
 	after             []func()
 }
 
-func (q *engine) newTxn() *txn {
+func (q *committer) newTxn() *txn {
 	s := q.store
 	q.judging.s = s
 	q.judging.reset()
