@@ -164,6 +164,19 @@ func mustDeliver(t testing.TB, o *Output, batch []outputs.Record) {
 	}
 }
 
+// deliverAsWorker sends a batch until it is delivered, as the worker does after a temporary failure: a daemon that has just started
+// may refuse its first RELP session. Whatever arrives twice by that is found by whoever counts the records.
+func deliverAsWorker(t testing.TB, o *Output, batch []outputs.Record) {
+	t.Helper()
+	eventually(t, "delivery", func() bool {
+		err := deliver(t, o, batch)
+		if err != nil {
+			t.Logf("delivery, to be tried again: %v", err)
+		}
+		return err == nil
+	})
+}
+
 // eventually polls until ok.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()

@@ -109,7 +109,7 @@ func readBack(t *testing.T, d *counterparts.Daemon, input string) {
 	for i, text := range hostile {
 		batch = append(batch, hostileRecord(t, i+1, text))
 	}
-	mustDeliver(t, o, batch)
+	deliverAsWorker(t, o, batch)
 	got := d.WaitFor(fmt.Sprint(len(batch), " records by ", input), patience, func(all []counterparts.Record) bool {
 		return len(by(input, all)) >= len(batch)
 	})
