@@ -12,11 +12,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/absence"
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue/local"
-	"github.com/linuxguard/linuxguard-bridge/bridge/silence"
 	"github.com/linuxguard/linuxguard-bridge/bridge/systemd"
 	"github.com/linuxguard/linuxguard-bridge/bridge/webhook"
 )
@@ -44,7 +44,7 @@ type Bridge struct {
 	handler  *webhook.Handler
 	server   *webhook.Server
 	admin    *admin.Server
-	silence  *silence.Monitor
+	absence  *absence.Monitor
 	heard    heard
 
 	lifetime context.Context // ends after the drain of Stop; bounds the workers
@@ -81,7 +81,7 @@ func Start(ctx context.Context, opts Options, loaded *Loaded, report *config.Rep
 	b.lifetime, b.end = context.WithCancel(context.WithoutCancel(ctx))
 	b.state = state{loaded: loaded, warnings: warningTexts(report), loadedAt: b.started}
 	for _, step := range []func(context.Context) error{
-		b.startMetrics, b.startQueue, b.startOutputs, b.startReceiver, b.startSilence, b.startAdmin,
+		b.startMetrics, b.startQueue, b.startOutputs, b.startReceiver, b.startAbsence, b.startAdmin,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, b.unwind(ctx))

@@ -18,8 +18,8 @@
 //	    bridge, bridge/admin, bridge/config, bridge/logging, bridge/queue/local, bridge/secret, bridge/sender, bridge/signal,
 //	    bridge/systemd, bridge/throwaway, outputs
 //	bridge                   wires the parts, owns their lifetimes
-//	    bridge/admin, bridge/config, bridge/forward, bridge/logging, bridge/queue, bridge/queue/local, bridge/queue/local/journal,
-//	    bridge/secret, bridge/signal, bridge/silence, bridge/systemd, bridge/webhook, outputs, outputs/all
+//	    bridge/absence, bridge/admin, bridge/config, bridge/forward, bridge/logging, bridge/queue, bridge/queue/local,
+//	    bridge/queue/local/journal, bridge/secret, bridge/signal, bridge/systemd, bridge/webhook, outputs, outputs/all
 //	bridge/admin             metrics, health, status page and control socket
 //	    bridge/logging, bridge/queue, bridge/secret, bridge/signal
 //	bridge/config            TOML files to a checked, immutable Config; resolves secrets
@@ -35,7 +35,7 @@
 //	bridge/secret            a secret that can't print itself
 //	bridge/sender            signs and posts as LinuxGuard does
 //	bridge/signal            LinuxGuard's payload
-//	bridge/silence           the alarm when nothing comes
+//	bridge/absence           the alarm when nothing comes
 //	    bridge/logging
 //	bridge/systemd           the service manager
 //	bridge/throwaway         certificates for the demo

@@ -87,7 +87,7 @@ func (b *Bridge) put(ctx context.Context, loaded *Loaded) (needsRestart []string
 	applyServer()
 	b.queue.SetLimits(queueLimits(cfg))
 	b.admin.SetAccess(adminAccess(cfg))
-	b.silence.Set(watched(cfg))
+	b.absence.Set(watched(cfg))
 	if b.opts.Level != nil {
 		b.opts.Level.Set(level)
 	}

@@ -69,7 +69,7 @@ func (b *Bridge) endpointReport(e webhook.EndpointStatus, cfg *config.Config) ad
 	r := admin.EndpointReport{
 		Name: e.Name, Path: e.Path, LastVerified: e.LastVerified, LastAccepted: later(e.LastAccepted, b.heard.at(e.Name)), Accepted: e.Accepted, Duplicate: e.Duplicate,
 		Quarantined: e.Quarantined, Unavailable: e.Unavailable, Refused: e.Refused, SignatureMatches: map[string]uint64{},
-		Silent: b.silence.Silent(e.Name),
+		Overdue: b.absence.Overdue(e.Name),
 	}
 	for _, s := range e.Secrets {
 		r.SignatureMatches[s.Name] += s.Matches
@@ -85,14 +85,14 @@ func (b *Bridge) endpointReport(e webhook.EndpointStatus, cfg *config.Config) ad
 func outputReport(s forward.Status, dropped uint64) admin.OutputReport {
 	r := admin.OutputReport{
 		Name: s.Name, Kind: s.Kind, State: string(s.Dest.State), Peer: s.Dest.Peer,
-		Warnings: s.Dest.Warnings, Blocked: s.Held, InFlight: s.InFlight, Sent: s.Sent, Retried: s.Retried,
+		Warnings: s.Dest.Warnings, Blocked: s.Blocked, InFlight: s.InFlight, Delivered: s.Delivered, Retried: s.Retried,
 		Quarantined: s.Quarantined, Filtered: s.Filtered, Dropped: dropped, Lost: s.Lost,
 		LastError: s.LastError, LastErrorAt: s.LastErrorAt, LastDelivered: s.LastSentAt, NextTry: s.NextTry,
 	}
 	if s.Owned { // on standby there is no destination that could say what delivered means
 		r.Level = s.Dest.Level.String()
 	}
-	if s.Held {
+	if s.Blocked {
 		r.BlockedReason = s.LastError
 	}
 	return r

@@ -21,15 +21,15 @@ func (e *RetryError) Error() string { return e.Err.Error() }
 // Unwrap implements errors.Unwrap's contract.
 func (e *RetryError) Unwrap() error { return e.Err }
 
-// HoldError is a failure that only an operator can mend: a wrong token, a closed index, an acknowledgement endpoint
+// BlockedError is a failure that only an operator can mend: a wrong token, a closed index, an acknowledgement endpoint
 // that is turned off. The queue keeps everything; the worker raises the alarm and goes on trying slowly.
-type HoldError struct{ Err error }
+type BlockedError struct{ Err error }
 
 // Error implements error.
-func (e *HoldError) Error() string { return e.Err.Error() }
+func (e *BlockedError) Error() string { return e.Err.Error() }
 
 // Unwrap implements errors.Unwrap's contract.
-func (e *HoldError) Unwrap() error { return e.Err }
+func (e *BlockedError) Unwrap() error { return e.Err }
 
 // Rejection is one record that the destination refuses for good.
 type Rejection struct {
@@ -38,7 +38,7 @@ type Rejection struct {
 }
 
 // PartialError says that some records of a batch are refused for good. They go to the quarantine. Rest is nil when
-// all others are delivered, else the (temporary or hold) error for which all the others are sent again.
+// all others are delivered, else the (temporary or blocked) error for which all the others are sent again.
 type PartialError struct {
 	Rejected []Rejection
 	Rest     error

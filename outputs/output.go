@@ -28,7 +28,7 @@ type Record struct {
 	Signal     *signal.Signal // Body decoded, never nil
 	Header     []Header       // the request headers that some output's match names
 	Notes      []string       // what the receiver had to interpret; Signal.Notes has what the decoder had to
-	Synthetic  bool           // made by the bridge itself (the silence alarm), not by LinuxGuard
+	Synthetic  bool           // made by the bridge itself (the absence alarm), not by LinuxGuard
 }
 
 // Header is one request header kept for routing.
@@ -44,7 +44,7 @@ type Output interface {
 	//
 	//	nil              all are delivered, at the level that Status names
 	//	*PartialError    the named records are refused for good; Rest says what became of the others
-	//	*HoldError       an operator must mend something; the batch keeps its place and is tried again slowly
+	//	*BlockedError       an operator must mend something; the batch keeps its place and is tried again slowly
 	//	ErrNotOwner      Env.Valid was false before a request or a write; nothing of the batch was sent after that
 	//	any other error  temporary; the batch is tried again (a *RetryError can ask for a delay)
 	//

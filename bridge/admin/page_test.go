@@ -28,7 +28,7 @@ func TestPage(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"1,234,567", "not ready", "output splunk is blocked until an operator acts", "403: the token is disabled", "34,567", "9m", "silent",
+		"1,234,567", "not ready", "output splunk is blocked until an operator acts", "403: the token is disabled", "34,567", "9m", "overdue",
 		"refused: signature", "signed with webhook-secret-old", "47MiB of 2GiB", "<dt>the last</dt><dd>3d</dd>", "<dt>at this rate full after</dt><dd>3d", `lang="en"`, "viewport", "did you mean",
 	} {
 		if !strings.Contains(body, want) {

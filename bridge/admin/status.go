@@ -68,8 +68,8 @@ type EndpointReport struct {
 	// the rotation is done.
 	SignatureMatches map[string]uint64 `json:"signature_matches,omitempty"`
 
-	ExpectEvery time.Duration `json:"expect_every_ns,omitempty"` // 0: no silence alarm
-	Silent      bool          `json:"silent,omitempty"`
+	ExpectEvery time.Duration `json:"expect_every_ns,omitempty"` // 0: no absence alarm
+	Overdue     bool          `json:"overdue,omitempty"`
 }
 
 // LastHeard is when a verified request came last, as far as is known.
@@ -94,7 +94,7 @@ type OutputReport struct {
 	Stuck         bool   `json:"stuck,omitempty"` // its worker shows no sign of life
 
 	InFlight    int    `json:"in_flight"`
-	Sent        uint64 `json:"sent"` // records delivered
+	Delivered   uint64 `json:"delivered"` // records
 	Retried     uint64 `json:"retried"`
 	Quarantined uint64 `json:"quarantined"`
 	Filtered    uint64 `json:"filtered"`

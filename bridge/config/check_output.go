@@ -52,9 +52,6 @@ func (l *loader) checkOutput(name string, value any) {
 		return
 	}
 	l.checkName(at, name)
-	if name == "receive" {
-		l.errorf(at, "choose another name", "this name stands for the receiving side in the quarantine")
-	}
 	var common outputTable
 	common.setDefaults()
 	theirs := func(string) bool { return true }

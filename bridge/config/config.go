@@ -62,7 +62,7 @@ type Endpoint struct {
 	Tenants         []string
 	MaxAge          time.Duration
 	ClockSkew       time.Duration
-	ExpectEvery     time.Duration // 0: no silence alarm
+	ExpectEvery     time.Duration // 0: no absence alarm
 	ExpectEvent     bool          // also send a synthetic event to the outputs
 }
 

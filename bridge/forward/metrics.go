@@ -11,7 +11,7 @@ import (
 // metrics are one worker's, all under the constant label output. The counters are those of Status.
 type metrics struct {
 	sent, retried, quarantined, filtered, unsent, batches, failures *prometheus.Desc
-	inFlight, state, owned, held, level                             *prometheus.Desc
+	inFlight, state, owned, blocked, level                          *prometheus.Desc
 	fromCreated, fromReceived                                       prometheus.Histogram
 }
 
@@ -29,7 +29,7 @@ func newMetrics(output string) *metrics {
 		inFlight: desc("in_flight", "Events handed to the destination whose outcome is not known yet."),
 		state:    desc("state", "State of the connection: 1 for the one it is in. standby: this bridge doesn't own the output.", "state"),
 		owned:    desc("owned", "1 while this bridge owns the output."),
-		held:     desc("held", "1 while nothing can be delivered until an operator fixes something."),
+		blocked:  desc("blocked", "1 while nothing can be delivered until an operator fixes something."),
 		level:    desc("delivery_level", "Always 1; the label says what delivered means at this output.", "level"),
 
 		sent:         desc("delivered_total", "Events delivered, at the output's delivery level."),
@@ -71,7 +71,7 @@ func (m *metrics) observe(ages []age, now time.Time) {
 // tenure, and a registry finds a collector again by what it describes.
 func (w *Worker) Describe(ch chan<- *prometheus.Desc) {
 	m := w.metrics
-	for _, d := range []*prometheus.Desc{m.inFlight, m.state, m.owned, m.held, m.level, m.sent, m.retried, m.quarantined, m.filtered,
+	for _, d := range []*prometheus.Desc{m.inFlight, m.state, m.owned, m.blocked, m.level, m.sent, m.retried, m.quarantined, m.filtered,
 		m.unsent, m.batches, m.failures} {
 		ch <- d
 	}
@@ -104,8 +104,8 @@ func (m *metrics) collect(ch chan<- prometheus.Metric, s *Status) {
 	}
 	value(m.inFlight, prometheus.GaugeValue, float64(s.InFlight))
 	value(m.owned, prometheus.GaugeValue, boolValue(s.Owned))
-	value(m.held, prometheus.GaugeValue, boolValue(s.Held))
-	value(m.sent, prometheus.CounterValue, float64(s.Sent))
+	value(m.blocked, prometheus.GaugeValue, boolValue(s.Blocked))
+	value(m.sent, prometheus.CounterValue, float64(s.Delivered))
 	value(m.retried, prometheus.CounterValue, float64(s.Retried))
 	value(m.quarantined, prometheus.CounterValue, float64(s.Quarantined))
 	value(m.filtered, prometheus.CounterValue, float64(s.Filtered))

@@ -146,10 +146,10 @@ func (d *dispatcher) logFailure(b *batch, err error) {
 	level, event, text := slog.LevelWarn, "output_failing", "delivery failed, trying again"
 	switch {
 	case errors.Is(err, errQuarantineFull):
-		level, event = slog.LevelError, "output_held"
+		level, event = slog.LevelError, "output_blocked"
 		text = "delivery is stopped until there is room for this output's refused events in the quarantine; nothing is lost"
 	case needsOperator(err):
-		level, event = slog.LevelError, "output_held"
+		level, event = slog.LevelError, "output_blocked"
 		text = "delivery is blocked until the destination or this output's settings are fixed; retrying slowly, nothing is lost"
 	}
 	d.w.failures.Failed(d.ctx, level, text, err, slog.String("event", event),
@@ -193,7 +193,7 @@ func (d *dispatcher) keep(items []queue.DeadLetter) error {
 	err := d.tenure.Quarantine(d.ctx, items)
 	switch {
 	case errors.Is(err, queue.ErrFull):
-		return &outputs.HoldError{Err: errQuarantineFull}
+		return &outputs.BlockedError{Err: errQuarantineFull}
 	case err != nil:
 		return fmt.Errorf("keeping refused events in the quarantine: %w", err)
 	}

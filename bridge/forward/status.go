@@ -18,7 +18,7 @@ type Status struct {
 	Dest       outputs.Status
 
 	InFlight    int // records
-	Sent        uint64
+	Delivered   uint64
 	Retried     uint64
 	Quarantined uint64
 	Filtered    uint64
@@ -30,7 +30,7 @@ type Status struct {
 	Batches, Failures uint64 // handed to the output, and failed
 
 	Failing     bool // the last attempt failed
-	Held        bool // and needs an operator
+	Blocked     bool // and needs an operator
 	LastError   string
 	LastErrorAt time.Time
 	LastSentAt  time.Time // of the last delivery
@@ -79,7 +79,7 @@ func (s *status) own(out outputs.Output) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out, s.Owned = out, true
-	s.Failing, s.Held = false, false
+	s.Failing, s.Blocked = false, false
 }
 
 // waitFor says that the next attempt is made after d.
@@ -104,21 +104,21 @@ func (s *status) sent() {
 func (s *status) delivered(n int, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.Sent += uint64(n) //nolint:gosec // a count
+	s.Delivered += uint64(n) //nolint:gosec // a count
 	s.LastSentAt = at
 }
 
 func (s *status) recovered() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.Failing, s.Held = false, false
+	s.Failing, s.Blocked = false, false
 }
 
 func (s *status) failed(err error, blocked bool, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.Failures++
-	s.Failing, s.Held, s.LastError, s.LastErrorAt = true, blocked, err.Error(), at
+	s.Failing, s.Blocked, s.LastError, s.LastErrorAt = true, blocked, err.Error(), at
 }
 
 func (s *status) retried(n int) {

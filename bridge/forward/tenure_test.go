@@ -52,8 +52,8 @@ func TestTenureLostInTheMiddleOfASend(t *testing.T) {
 		if got := d.from(2); len(got) != 15 || got[0] != 26 || !slices.IsSorted(got) || d.bridges[2] != "bridge-2" {
 			t.Errorf("in the second tenure sent %v, under %v", got, d.bridges)
 		}
-		if q.at() != 40 || d.opened != 2 || d.closed != 2 || w.Status().Sent != 15 {
-			t.Errorf("cursor %d, opened %d and closed %d times, %d delivered", q.at(), d.opened, d.closed, w.Status().Sent)
+		if q.at() != 40 || d.opened != 2 || d.closed != 2 || w.Status().Delivered != 15 {
+			t.Errorf("cursor %d, opened %d and closed %d times, %d delivered", q.at(), d.opened, d.closed, w.Status().Delivered)
 		}
 	})
 }
@@ -94,16 +94,16 @@ func TestStandbyIsNotBlocked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newFakeQueue(t, 5)
 		d := &destination{answer: func(int, []outputs.Record) (time.Duration, error) {
-			return 0, &outputs.HoldError{Err: errors.New("wrong token")}
+			return 0, &outputs.BlockedError{Err: errors.New("wrong token")}
 		}}
 		w := start(t, q, d, nil)
 		time.Sleep(time.Minute)
-		if s := w.Status(); !s.Held || !s.Failing {
+		if s := w.Status(); !s.Blocked || !s.Failing {
 			t.Errorf("%+v", s)
 		}
 		q.lose()
 		time.Sleep(time.Minute)
-		if s := w.Status(); s.Held || s.Failing || s.LastError != "wrong token" || !s.NextTry.IsZero() {
+		if s := w.Status(); s.Blocked || s.Failing || s.LastError != "wrong token" || !s.NextTry.IsZero() {
 			t.Errorf("on standby: %+v", s)
 		}
 	})
@@ -221,7 +221,7 @@ func TestGapsAreAccountedFor(t *testing.T) {
 				t.Errorf("%d is %v, want %v", seq, got, outcome)
 			}
 		}
-		if s := w.Status(); q.at() != 31 || s.Lost != 4 || s.Dropped != 2 || s.Unknown != 1 || s.Sent != 24 {
+		if s := w.Status(); q.at() != 31 || s.Lost != 4 || s.Dropped != 2 || s.Unknown != 1 || s.Delivered != 24 {
 			t.Errorf("cursor %d, %+v", q.at(), s)
 		}
 		lines := strings.Count(log.String(), "event=record_lost")
@@ -278,7 +278,7 @@ func TestDeliveredAfterDropped(t *testing.T) {
 				t.Errorf("%d is %v", seq, q.outcomes()[seq])
 			}
 		}
-		if s := w.Status(); q.at() != 20 || s.Sent != 20 || s.Dropped != 0 {
+		if s := w.Status(); q.at() != 20 || s.Delivered != 20 || s.Dropped != 0 {
 			t.Errorf("cursor %d, %+v", q.at(), s)
 		}
 	})
@@ -389,19 +389,19 @@ func TestQuarantineFullStopsTheOutput(t *testing.T) {
 		q.append(&queue.Event{Signal: &signal.Signal{}})
 		time.Sleep(10 * time.Minute)
 		s := w.Status()
-		if !s.Held || !strings.Contains(s.LastError, "share of the quarantine is full") || !strings.Contains(s.LastError, "re-send or drop") {
+		if !s.Blocked || !strings.Contains(s.LastError, "share of the quarantine is full") || !strings.Contains(s.LastError, "re-send or drop") {
 			t.Errorf("%+v", s)
 		}
 		if slices.Contains(d.sent(), 11) || q.at() != 0 || !w.Alive(time.Now()) {
 			t.Errorf("sends %v, cursor %d, alive %v: want the output stopped", d.sends, q.at(), w.Alive(time.Now()))
 		}
-		if n := strings.Count(log.String(), "event=output_held"); n != 1 || !strings.Contains(log.String(), "level=ERROR") {
+		if n := strings.Count(log.String(), "event=output_blocked"); n != 1 || !strings.Contains(log.String(), "level=ERROR") {
 			t.Errorf("%d lines:\n%s", n, log.String())
 		}
 		q.set(func() { q.keepErr = nil })
 		time.Sleep(time.Minute)
 		stop(t, w)
-		if s := w.Status(); q.at() != 11 || len(q.kept) != 1 || s.Held || s.Quarantined != 1 || q.saw()[4] != queue.Refused || q.saw()[11] != queue.Delivered {
+		if s := w.Status(); q.at() != 11 || len(q.kept) != 1 || s.Blocked || s.Quarantined != 1 || q.saw()[4] != queue.Refused || q.saw()[11] != queue.Delivered {
 			t.Errorf("cursor %d, kept %d, outcomes %v, %+v", q.at(), len(q.kept), q.saw(), s)
 		}
 	})
@@ -428,8 +428,8 @@ func TestRefusedAfterDropped(t *testing.T) {
 // A claim that fails, and an output that can't be made, are tried again; meanwhile another bridge may have the output.
 func TestATenureThatCantBegin(t *testing.T) {
 	for name, c := range map[string]struct {
-		set  func(*fakeQueue, *destination, error)
-		held bool
+		set     func(*fakeQueue, *destination, error)
+		blocked bool
 	}{
 		"claim": {func(q *fakeQueue, _ *destination, err error) { q.set(func() { q.claimErr = err }) }, false},
 		"open": {func(_ *fakeQueue, d *destination, err error) {
@@ -447,7 +447,7 @@ func TestATenureThatCantBegin(t *testing.T) {
 				w := start(t, q, d, logTo(&log))
 				time.Sleep(time.Hour)
 				s := w.Status()
-				if s.Owned || !s.Failing || s.Held != c.held || !strings.Contains(s.LastError, "no such thing") || s.NextTry.IsZero() || !w.Alive(time.Now()) {
+				if s.Owned || !s.Failing || s.Blocked != c.blocked || !strings.Contains(s.LastError, "no such thing") || s.NextTry.IsZero() || !w.Alive(time.Now()) {
 					t.Errorf("%+v, alive %v", s, w.Alive(time.Now()))
 				}
 				q.mu.Lock()
@@ -457,7 +457,7 @@ func TestATenureThatCantBegin(t *testing.T) {
 				q.mu.Unlock()
 				c.set(q, d, nil)
 				time.Sleep(2 * time.Minute)
-				if s := w.Status(); q.at() != 5 || s.Failing || s.Held || !s.Owned {
+				if s := w.Status(); q.at() != 5 || s.Failing || s.Blocked || !s.Owned {
 					t.Errorf("cursor %d, %+v", q.at(), s)
 				}
 				stop(t, w)

@@ -144,7 +144,7 @@ func (w *Worker) serve() error {
 	defer tenure.Release()
 	out, err := w.opts.Open(tenure.Valid)
 	if err != nil { // another bridge may be able to
-		return &outputs.HoldError{Err: fmt.Errorf("making the output: %w", err)}
+		return &outputs.BlockedError{Err: fmt.Errorf("making the output: %w", err)}
 	}
 	w.status.own(out)
 	d := newDispatcher(w, tenure, out)
@@ -180,8 +180,8 @@ func sleep(ctx context.Context, d time.Duration) {
 
 // needsOperator reports whether err is one that only an operator can fix.
 func needsOperator(err error) bool {
-	var hold *outputs.HoldError
-	return errors.As(err, &hold)
+	var blocked *outputs.BlockedError
+	return errors.As(err, &blocked)
 }
 
 // backoff is the time until the next attempt: exponential with jitter on its upper half, and no less than the

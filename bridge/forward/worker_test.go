@@ -105,15 +105,15 @@ func TestRetriesInOrderWithBackoffAndProbe(t *testing.T) {
 	})
 }
 
-func TestRetryAfterAndHold(t *testing.T) {
+func TestRetryAfterAndBlocked(t *testing.T) {
 	for name, c := range map[string]struct {
 		err      error
 		min, max time.Duration
-		held     bool
+		blocked  bool
 	}{
 		"retry-after":        {&outputs.RetryError{Err: errors.New("busy"), After: 90 * time.Second}, 90 * time.Second, 91 * time.Second, false},
 		"absurd retry-after": {&outputs.RetryError{Err: errors.New("busy"), After: 1000 * time.Hour}, 5 * time.Minute, 5*time.Minute + time.Second, false},
-		"hold":               {&outputs.HoldError{Err: errors.New("invalid token")}, 15 * time.Second, 31 * time.Second, true},
+		"blocked":            {&outputs.BlockedError{Err: errors.New("invalid token")}, 15 * time.Second, 31 * time.Second, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -126,11 +126,11 @@ func TestRetryAfterAndHold(t *testing.T) {
 				}}
 				w := start(t, q, o, nil)
 				time.Sleep(10 * time.Second)
-				if s := w.Status(); s.Held != c.held || !s.Failing || s.LastError != c.err.Error() {
+				if s := w.Status(); s.Blocked != c.blocked || !s.Failing || s.LastError != c.err.Error() {
 					t.Errorf("status %+v", s)
 				}
 				time.Sleep(10 * time.Minute)
-				if s := w.Status(); s.Held || s.Failing || s.Sent != 1 {
+				if s := w.Status(); s.Blocked || s.Failing || s.Delivered != 1 {
 					t.Errorf("status after recovery %+v", s)
 				}
 				if gap := o.pause(1); gap < c.min || gap > c.max {
@@ -229,8 +229,8 @@ func TestAnImpossibleRefusalDeliversNothing(t *testing.T) {
 		w := start(t, q, o, nil)
 		time.Sleep(10 * time.Minute)
 		stop(t, w)
-		if q.at() != 0 || w.Status().Sent != 0 {
-			t.Errorf("cursor %d, %d delivered, although nobody knows which record was refused", q.at(), w.Status().Sent)
+		if q.at() != 0 || w.Status().Delivered != 0 {
+			t.Errorf("cursor %d, %d delivered, although nobody knows which record was refused", q.at(), w.Status().Delivered)
 		}
 	})
 }

@@ -5,13 +5,13 @@
 // a slog.LevelVar). An attribute "event" names a line that matters; in the journal it becomes MESSAGE_ID as well, so
 // that `journalctl MESSAGE_ID=...` finds exactly those lines whatever their wording is in a later release:
 //
-//	log.Warn("the output needs an operator", "event", "output_held", "output", "siem", "error", err)
+//	log.Warn("the output needs an operator", "event", "output_blocked", "output", "siem", "error", err)
 //
 //	MESSAGE=the output needs an operator output=siem error="401 invalid token"
 //	PRIORITY=4
 //	SYSLOG_IDENTIFIER=linuxguard-bridge
 //	MESSAGE_ID=...                        events.go
-//	LINUXGUARD_EVENT=output_held
+//	LINUXGUARD_EVENT=output_blocked
 //	LINUXGUARD_OUTPUT=siem
 //	LINUXGUARD_ERROR=401 invalid token
 //

@@ -12,7 +12,7 @@ var messageIDs = map[string]string{
 	"restart_needed":       "dc20a59206004e849711ba202dc79901", // a new configuration holds what only a restart changes
 	"output_failing":       "5d6786437794471e983c208b50a4fbfc", // an output's deliveries fail and are tried again
 	"output_recovered":     "b50c390e8e83430784c686ed6916174f", // they don't any more
-	"output_held":          "cbe95f5cc45d4f3e9b485e6810841c31", // an output waits for an operator
+	"output_blocked":       "cbe95f5cc45d4f3e9b485e6810841c31", // an output waits for an operator
 	"record_refused":       "0eb6ac8e02384478b3f6811b8fba2746", // a destination refused a record for good: quarantined
 	"record_dropped":       "2a17dc32ff06468aa4c3a07243031a95", // when_full = "drop_oldest" dropped something
 	"output_removed":       "acb40cfb33ce40af9432260731474170", // an output is no longer configured: what it had left is given up
@@ -29,7 +29,7 @@ var messageIDs = map[string]string{
 	"loss_acknowledged":    "2cf4648248944ecc8f8e2b853632fe48", // an operator took note of a loss
 	"dedupe_evicted":       "bd33820d7152408f996a5825d0ab33bf", // the memory of seen deliveries is too small for its window
 	"request_refused":      "f9e5c20befa74fb591dec05ad7744e81", // a request was refused
-	"endpoint_silent":      "6cdbc34e68f140648ec3543a2ab3ca0b", // nothing new and verified came for longer than expect_every
+	"endpoint_overdue":     "6cdbc34e68f140648ec3543a2ab3ca0b", // nothing new and verified came for longer than expect_every
 	"endpoint_heard":       "6ff110d4dd22494da5c3b9a844d874b9", // something did again
 	"certificate_expiring": "1687d9051f7e491590f2d25c24a7338f", // a certificate nears its end
 	"admin_refused":        "909811fdb3444e6eb0bf53a2b06c4aec", // somebody was refused by the admin listener or socket

@@ -53,7 +53,7 @@ func TestRealJournald(t *testing.T) {
 	for name, want := range map[string]string{
 		"MESSAGE":    `held\nPRIORITY=0 delivery_id=d-1 bridge_seq=7 error="401: no\n_UID=5" weird key!=v`,
 		"PRIORITY":   "3",
-		"MESSAGE_ID": messageIDs["output_held"], "LINUXGUARD_EVENT": "output_held", "LINUXGUARD_DELIVERY_ID": "d-1",
+		"MESSAGE_ID": messageIDs["output_blocked"], "LINUXGUARD_EVENT": "output_blocked", "LINUXGUARD_DELIVERY_ID": "d-1",
 		"LINUXGUARD_BRIDGE_SEQ": "7", "LINUXGUARD_ERROR": `401: no\n_UID=5`, "LINUXGUARD_WEIRD_KEY_": "v",
 		"_UID": "0", "_TRANSPORT": "journal",
 	} {
@@ -75,5 +75,5 @@ func TestJournaldChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log.Error("held\nPRIORITY=0", "event", "output_held", "delivery_id", "d-1", "bridge_seq", 7, "error", errors.New("401: no\n_UID=5"), "weird key!", "v")
+	log.Error("held\nPRIORITY=0", "event", "output_blocked", "delivery_id", "d-1", "bridge_seq", 7, "error", errors.New("401: no\n_UID=5"), "weird key!", "v")
 }

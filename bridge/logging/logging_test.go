@@ -67,10 +67,10 @@ func TestJournalRecord(t *testing.T) {
 	}
 	checkFields(t, read(), want)
 
-	log.Error("held", "event", "output_held", "delivery_id", "d-1", "bridge_seq", 7, "error", errors.New("401: no"))
+	log.Error("held", "event", "output_blocked", "delivery_id", "d-1", "bridge_seq", 7, "error", errors.New("401: no"))
 	want = map[string]string{
 		"MESSAGE": `held delivery_id=d-1 bridge_seq=7 error="401: no"`, "PRIORITY": "3", "SYSLOG_IDENTIFIER": "linuxguard-bridge",
-		"MESSAGE_ID": messageIDs["output_held"], "LINUXGUARD_EVENT": "output_held", "LINUXGUARD_DELIVERY_ID": "d-1",
+		"MESSAGE_ID": messageIDs["output_blocked"], "LINUXGUARD_EVENT": "output_blocked", "LINUXGUARD_DELIVERY_ID": "d-1",
 		"LINUXGUARD_BRIDGE_SEQ": "7", "LINUXGUARD_ERROR": "401: no",
 	}
 	checkFields(t, read(), want)

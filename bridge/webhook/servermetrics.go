@@ -9,7 +9,7 @@ import (
 type serverMetrics struct {
 	handshakeErrors atomic.Uint64
 
-	open, limit, refused, evicted, silent, handshakes, notAfter *prometheus.Desc
+	open, limit, refused, evicted, silent, handshakes *prometheus.Desc
 }
 
 func newServerMetrics() serverMetrics {
@@ -23,14 +23,13 @@ func newServerMetrics() serverMetrics {
 		evicted:    desc("connections_evicted_total", "Waiting connections that were closed for new ones at the limit."),
 		silent:     desc("connections_without_request_total", "Connections that ended before a well-formed request: failed handshakes, malformed or slow headers, scanners."),
 		handshakes: desc("tls_handshake_errors_total", "TLS handshakes that failed."),
-		notAfter:   desc("certificate_not_after_timestamp_seconds", "End of the certificate in use; 0: there is none yet."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (s *Server) Describe(ch chan<- *prometheus.Desc) {
 	m := &s.metrics
-	for _, desc := range []*prometheus.Desc{m.open, m.limit, m.refused, m.evicted, m.silent, m.handshakes, m.notAfter} {
+	for _, desc := range []*prometheus.Desc{m.open, m.limit, m.refused, m.evicted, m.silent, m.handshakes} {
 		ch <- desc
 	}
 }
@@ -45,12 +44,4 @@ func (s *Server) Collect(ch chan<- prometheus.Metric) {
 	ch <- counter(m.evicted, s.conns.evicted.Load())
 	ch <- counter(m.silent, s.conns.silent.Load())
 	ch <- counter(m.handshakes, s.metrics.handshakeErrors.Load())
-	if s.http.TLSConfig == nil {
-		return
-	}
-	end := 0.0
-	if t := s.CertificateNotAfter(); !t.IsZero() {
-		end = float64(t.Unix())
-	}
-	ch <- gauge(m.notAfter, end)
 }

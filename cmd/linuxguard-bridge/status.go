@@ -135,8 +135,8 @@ func (p *printer) statusReceiver(st admin.Status) {
 	rows := make([][]cell, 0, len(st.Receiver.Endpoints))
 	for _, e := range st.Receiver.Endpoints {
 		heard := cell{text: ago(st.At, e.LastHeard())}
-		if e.Silent {
-			heard = cell{text: heard.text + " (SILENT)", sgr: red}
+		if e.Overdue {
+			heard = cell{text: heard.text + " (OVERDUE)", sgr: red}
 		}
 		rows = append(rows, []cell{
 			words(e.Name), numeral(e.Accepted), numeral(e.Duplicate), alarming(e.Quarantined, yellow),
@@ -207,11 +207,11 @@ func (p *printer) statusOutputs(st admin.Status) {
 			oldest.text = admin.FormatDuration(st.At.Sub(o.Queued.Oldest))
 		}
 		rows = append(rows, []cell{
-			words(o.Name), stateCell(o), words(orDash(o.Level)), numeral(o.Queued.Events), oldest, numeral(o.InFlight), numeral(o.Sent),
+			words(o.Name), stateCell(o), words(orDash(o.Level)), numeral(o.Queued.Events), oldest, numeral(o.InFlight), numeral(o.Delivered),
 			numeral(o.Retried), alarming(o.Quarantined, yellow), alarming(o.Dropped, red), alarming(o.Lost, red),
 		})
 	}
-	p.table([]string{"OUTPUT", "STATE", "DELIVERED MEANS", "QUEUED", "OLDEST", "IN FLIGHT", "SENT", "RETRIED", "QUARANTINED", "DROPPED", "LOST"}, rows)
+	p.table([]string{"OUTPUT", "STATE", "DELIVERY LEVEL", "QUEUED", "OLDEST", "IN FLIGHT", "DELIVERED", "RETRIED", "QUARANTINED", "DROPPED", "LOST"}, rows)
 	for _, o := range st.Outputs {
 		p.statusOutputNotes(st.At, o)
 	}

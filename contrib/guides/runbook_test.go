@@ -28,7 +28,7 @@ var computed = map[string][]string{
 		"delivery is stopped until there is room for this output's refused events in the quarantine; nothing is lost"},
 	"bridge/forward/worker.go":     {"forwarding can't begin, its events wait; trying again"},
 	"bridge/forward/read.go":       {"reading the queue failed"},
-	"bridge/silence/silence.go":    {"the event about a silent endpoint was not queued; it is tried again"},
+	"bridge/absence/absence.go":    {"the event about an overdue endpoint was not queued; it is tried again"},
 	"bridge/admin/control.go":      {"quarantined event re-sent", "quarantined event dropped"},
 	"bridge/admin/losses.go":       {"loss acknowledged", "events are sent again"},
 	"cmd/linuxguard-bridge/run.go": {"configuration"},
@@ -37,8 +37,8 @@ var computed = map[string][]string{
 // events that those carry.
 var computedEvents = map[string]string{
 	"delivery failed, trying again": "output_failing", "forwarding can't begin, its events wait; trying again": "output_failing",
-	"delivery is blocked until the destination or this output's settings are fixed; retrying slowly, nothing is lost": "output_held",
-	"delivery is stopped until there is room for this output's refused events in the quarantine; nothing is lost":     "output_held",
+	"delivery is blocked until the destination or this output's settings are fixed; retrying slowly, nothing is lost": "output_blocked",
+	"delivery is stopped until there is room for this output's refused events in the quarantine; nothing is lost":     "output_blocked",
 	"quarantined event re-sent": "quarantine_resent", "quarantined event dropped": "quarantine_dropped",
 	"loss acknowledged": "loss_acknowledged", "events are sent again": "queue_replayed",
 }

@@ -161,9 +161,9 @@ func (a *appender) classify(err error) error {
 		return nil
 	}
 	err = fmt.Errorf("append to %s: %w", a.path, err)
-	for _, hold := range [...]error{fs.ErrPermission, syscall.EROFS, syscall.EISDIR, syscall.ENOTDIR, syscall.ELOOP, errNotRegular} {
-		if errors.Is(err, hold) {
-			return &outputs.HoldError{Err: err}
+	for _, blocked := range [...]error{fs.ErrPermission, syscall.EROFS, syscall.EISDIR, syscall.ENOTDIR, syscall.ELOOP, errNotRegular} {
+		if errors.Is(err, blocked) {
+			return &outputs.BlockedError{Err: err}
 		}
 	}
 	return err

@@ -26,8 +26,8 @@ func TestNoSpace(t *testing.T) {
 	mustSend(t, o, 1, 2)
 	f.set(func(f *faults) { f.room = 900 }) // one line and a half
 	err := send(t, o, 3, 3)
-	var hold *outputs.HoldError
-	if !errors.Is(err, syscall.ENOSPC) || errors.As(err, &hold) || !strings.Contains(err.Error(), path) {
+	var blocked *outputs.BlockedError
+	if !errors.Is(err, syscall.ENOSPC) || errors.As(err, &blocked) || !strings.Contains(err.Error(), path) {
 		t.Errorf("a full disk may pass: %v", err)
 	}
 	if o.Status().State != outputs.StateDown {

@@ -20,12 +20,12 @@ import (
 func TestClassify(t *testing.T) {
 	t.Parallel()
 	a := &appender{path: "/x"}
-	for err, held := range map[error]bool{
+	for err, blocks := range map[error]bool{
 		syscall.EACCES: true, syscall.EROFS: true, syscall.ENOTDIR: true, errNotRegular: true,
 		syscall.ENOSPC: false, syscall.EIO: false, syscall.EDQUOT: false, fs.ErrNotExist: false,
 	} {
-		var hold *outputs.HoldError
-		if got := a.classify(fmt.Errorf("open: %w", err)); errors.As(got, &hold) != held || !errors.Is(got, err) {
+		var blocked *outputs.BlockedError
+		if got := a.classify(fmt.Errorf("open: %w", err)); errors.As(got, &blocked) != blocks || !errors.Is(got, err) {
 			t.Errorf("%v: %#v", err, got)
 		}
 	}

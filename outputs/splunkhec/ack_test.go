@@ -129,8 +129,8 @@ func TestAckDisabled(t *testing.T) {
 		out, _ := w.output(ackOn, "http://splunk:8088")
 		batch := outputtest.Records(t, 1, 5)
 		for range 3 {
-			if err := send(t, out, batch); kindOf(err) != "hold" || !strings.Contains(err.Error(), "indexer_ack = false") {
-				t.Fatalf("want a hold that says what to do: %v", err)
+			if err := send(t, out, batch); kindOf(err) != "blocked" || !strings.Contains(err.Error(), "indexer_ack = false") {
+				t.Fatalf("want a blocked output that says what to do: %v", err)
 			}
 			time.Sleep(30 * time.Second)
 		}
@@ -157,7 +157,7 @@ func TestAckTurnedOff(t *testing.T) {
 		splunk.Set(func(s *hectest.Splunk) { s.Ack = false })
 		start := time.Now()
 		<-f.done
-		if kindOf(f.err) != "hold" || time.Since(start) > 10*time.Second {
+		if kindOf(f.err) != "blocked" || time.Since(start) > 10*time.Second {
 			t.Errorf("%v after %v", f.err, time.Since(start))
 		}
 	})
@@ -175,7 +175,7 @@ func TestNoAckID(t *testing.T) {
 			hectest.Answer(rw, 200, 0, "Success")
 		}))
 		out, _ := w.output(ackOn, "http://splunk:8088")
-		if err := send(t, out, outputtest.Records(t, 1, 5)); kindOf(err) != "hold" || !strings.Contains(err.Error(), "ackId") {
+		if err := send(t, out, outputtest.Records(t, 1, 5)); kindOf(err) != "blocked" || !strings.Contains(err.Error(), "ackId") {
 			t.Error(err)
 		}
 	})

@@ -143,7 +143,7 @@ func TestNoRedirect(t *testing.T) {
 			}))
 			w.add("thief:80", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 			out, _ := w.output("", "http://splunk:8088")
-			if err := send(t, out, outputtest.Records(t, 1, 1)); kindOf(err) != "hold" || !strings.Contains(err.Error(), "redirect") {
+			if err := send(t, out, outputtest.Records(t, 1, 1)); kindOf(err) != "blocked" || !strings.Contains(err.Error(), "redirect") {
 				t.Errorf("%d: %v", status, err)
 			}
 			if w.dials("thief:80") > 0 {

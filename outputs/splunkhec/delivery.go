@@ -198,7 +198,7 @@ func (d *delivery) byIndex(part []int, ans *answer) error {
 	}
 	index := d.out.routing.indexes[order[0]]
 	if order[0] == defaultRoute {
-		return &outputs.HoldError{Err: fmt.Errorf("%s: index %q: %w", ans.from, index, ans.err())}
+		return &outputs.BlockedError{Err: fmt.Errorf("%s: index %q: %w", ans.from, index, ans.err())}
 	}
 	for _, i := range part {
 		d.reject(i, fmt.Errorf("index %q: %w", index, ans.err()))

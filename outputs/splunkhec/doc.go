@@ -29,7 +29,7 @@
 //	400 with 6, 12, 13, 15                the named event is refused for good, the others are sent again; without a
 //	                                      number halved until it is alone
 //	400 with 7                            events of each index on their own: refused for good where a rule chose the
-//	                                      index, else hold
+//	                                      index, else blocked
 //	200 that isn't HEC's                  not delivered: a page of HTML holds, a broken answer is tried again
 //
 // # How often an event can arrive twice

@@ -113,7 +113,7 @@ func TestOneBadToken(t *testing.T) {
 		}
 		good.Set(func(s *hectest.Splunk) { s.Disabled = true })
 		time.Sleep(2 * time.Minute)
-		if err := send(t, out, outputtest.Records(t, 1, 1)); kindOf(err) != "hold" {
+		if err := send(t, out, outputtest.Records(t, 1, 1)); kindOf(err) != "blocked" {
 			t.Errorf("all refuse the token, but %v", err)
 		}
 		w.set("good:1", func(h *host) { h.down = true })

@@ -18,7 +18,7 @@ import (
 // one. With indexer_ack, delivered is called once when an accepted request is acknowledged or given up.
 //
 // The error is nil for a judgement of the events; else nothing is known about them but that they have to be sent
-// again: *outputs.HoldError when all endpoints need an operator, anything else is temporary.
+// again: *outputs.BlockedError when all endpoints need an operator, anything else is temporary.
 func (o *Output) exchange(ctx context.Context, b *body, delivered func(error)) (answer, error) {
 	var tried []*endpoint
 	var worst error
@@ -56,7 +56,7 @@ func (o *Output) nobody(worst error, wait time.Duration) error {
 }
 
 // mildest is worst, or the last problem of an endpoint that was left alone this time: one that is away may come back by
-// itself, whether it was tried or rests, so that the others' need of an operator must not hold the output.
+// itself, whether it was tried or rests, so that the others' need of an operator must not block the output.
 func (o *Output) mildest(worst error, tried []*endpoint) error {
 	if worst == nil {
 		return nil
@@ -77,10 +77,10 @@ func milder(a, b error) error {
 
 // patience is how long err asks to wait: for ever when it needs an operator.
 func patience(err error) time.Duration {
-	var hold *outputs.HoldError
+	var blocked *outputs.BlockedError
 	var retry *outputs.RetryError
 	switch {
-	case errors.As(err, &hold):
+	case errors.As(err, &blocked):
 		return math.MaxInt64
 	case errors.As(err, &retry):
 		return retry.After
@@ -109,7 +109,7 @@ func (o *Output) post(ctx context.Context, e *endpoint, b *body, delivered func(
 		return ans, err
 	}
 	if !ans.hasAckID {
-		return ans, &outputs.HoldError{Err: o.endpointError(e, errNoAckID)}
+		return ans, &outputs.BlockedError{Err: o.endpointError(e, errNoAckID)}
 	}
 	s.acks.add(ctx, ans.ackID, delivered)
 	return ans, nil
@@ -121,7 +121,7 @@ var errNoAckID = errors.New("the events were accepted without an ackId: turn ind
 func ackError(err error) error {
 	var disabled *ackDisabledError
 	if errors.As(err, &disabled) {
-		return &outputs.HoldError{Err: fmt.Errorf("no indexer acknowledgement, so nothing is sent: %w", err)}
+		return &outputs.BlockedError{Err: fmt.Errorf("no indexer acknowledgement, so nothing is sent: %w", err)}
 	}
 	return err
 }
@@ -141,8 +141,8 @@ func (o *Output) postOn(ctx context.Context, s *session, b *body) (answer, error
 	switch ans.verdict() {
 	case retry:
 		return ans, &outputs.RetryError{Err: o.endpointError(e, ans.err()), After: ans.retryAfter}
-	case hold:
-		return ans, &outputs.HoldError{Err: o.endpointError(e, ans.err())}
+	case blocked:
+		return ans, &outputs.BlockedError{Err: o.endpointError(e, ans.err())}
 	default:
 		return ans, nil
 	}
@@ -153,7 +153,7 @@ func (o *Output) connectionError(e *endpoint, err error) error {
 	operator := needsOperator(err)
 	err = o.endpointError(e, withoutURL(err))
 	if operator {
-		return &outputs.HoldError{Err: err}
+		return &outputs.BlockedError{Err: err}
 	}
 	return err
 }
@@ -186,7 +186,7 @@ func (o *Output) redact(text string) string {
 func (o *Output) noteUp(e *endpoint) {
 	o.down.Store(false)
 	if o.pool.worked(e) && len(o.pool.endpoints) > 1 {
-		o.env.Log.Info("the collector works again", "endpoint", e.base)
+		o.env.Log.Info("the collector works again", "collector", e.base)
 	}
 }
 
@@ -199,6 +199,6 @@ func (o *Output) noteDown(e *endpoint, err error) {
 	}
 	o.down.Store(true)
 	if o.pool.failed(e, err, after) && len(o.pool.endpoints) > 1 {
-		o.env.Log.Warn("the collector does not work, going on with the others", "endpoint", e.base, "error", err)
+		o.env.Log.Warn("the collector does not work, going on with the others", "collector", e.base, "error", err)
 	}
 }

@@ -35,7 +35,7 @@ func newMetrics(output string, up func() int) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: metricPrefix + "requests_total",
 			Help:        "Requests with events, by HTTP status (error: none) and HEC code (none: the answer had none).",
-			ConstLabels: labels}, []string{"endpoint", "status", "code"}),
+			ConstLabels: labels}, []string{"collector", "status", "code"}),
 		seconds: histogram("request_duration_seconds", "Time from a request's first byte to its answer's last, short retries included.",
 			[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}),
 		events:      counter("events_total", "Events that a collector has accepted."),
@@ -48,7 +48,7 @@ func newMetrics(output string, up func() int) *metrics {
 			[]float64{.25, .5, 1, 2.5, 5, 10, 30, 60, 120, 180, 300}),
 		pending: prometheus.NewGauge(prometheus.GaugeOpts{Name: metricPrefix + "pending_acks",
 			Help: "Requests that wait for their acknowledgement.", ConstLabels: labels}),
-		up: prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: metricPrefix + "endpoints_up",
+		up: prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: metricPrefix + "collectors_up",
 			Help: "Collectors that work as far as is known.", ConstLabels: labels}, func() float64 { return float64(up()) }),
 	}
 	m.all = []prometheus.Collector{m.requests, m.seconds, m.events, m.rejected, m.plainBytes, m.sentBytes, m.pending, m.polls,

@@ -26,8 +26,8 @@ func TestMetrics(t *testing.T) {
 		if err := testutil.GatherAndCompare(registry, strings.NewReader(`
 # HELP linuxguard_bridge_splunk_hec_requests_total Requests with events, by HTTP status (error: none) and HEC code (none: the answer had none).
 # TYPE linuxguard_bridge_splunk_hec_requests_total counter
-linuxguard_bridge_splunk_hec_requests_total{code="0",endpoint="http://splunk:8088",output="trial",status="200"} 2
-linuxguard_bridge_splunk_hec_requests_total{code="12",endpoint="http://splunk:8088",output="trial",status="400"} 1
+linuxguard_bridge_splunk_hec_requests_total{code="0",collector="http://splunk:8088",output="trial",status="200"} 2
+linuxguard_bridge_splunk_hec_requests_total{code="12",collector="http://splunk:8088",output="trial",status="400"} 1
 # HELP linuxguard_bridge_splunk_hec_events_total Events that a collector has accepted.
 # TYPE linuxguard_bridge_splunk_hec_events_total counter
 linuxguard_bridge_splunk_hec_events_total{output="other"} 0

@@ -205,8 +205,8 @@ func TestWrongDefaultIndex(t *testing.T) {
 		out, _ := w.output("index = \"main\"\nindex_rules = [{ index = \"other\", min_severity = 5 }]", "http://splunk:8088")
 		batch := outputtest.Records(t, 1, 3)
 		err := send(t, out, batch)
-		if kindOf(err) != "hold" || !strings.Contains(err.Error(), `"main"`) || !strings.Contains(err.Error(), "http://splunk:8088") {
-			t.Errorf("want a hold that names index and URL: %v", err)
+		if kindOf(err) != "blocked" || !strings.Contains(err.Error(), `"main"`) || !strings.Contains(err.Error(), "http://splunk:8088") {
+			t.Errorf("want a blocked output that names index and URL: %v", err)
 		}
 		splunk.Set(func(s *hectest.Splunk) { s.Indexes = nil })
 		if err := send(t, out, batch); err != nil {

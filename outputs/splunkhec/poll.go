@@ -109,7 +109,7 @@ func (a *acks) ask() bool {
 	a.mu.Unlock()
 	a.settle(confirmed, nil)
 	if disabled := (*ackDisabledError)(nil); errors.As(err, &disabled) {
-		a.giveUpAll(&outputs.HoldError{Err: err})
+		a.giveUpAll(&outputs.BlockedError{Err: err})
 	}
 	if err != nil && o.env.CheckOwner() != nil { // nobody asks any more, so nothing more is confirmed
 		a.giveUpAll(outputs.ErrNotOwner)
@@ -143,8 +143,8 @@ func (a *acks) query(ctx context.Context, ids []uint64) (map[uint64]bool, error)
 	switch v := ans.verdict(); {
 	case ans.code == 14, ans.status == http.StatusNotFound, v == poison, v == accepted:
 		return nil, &ackDisabledError{err}
-	case v == hold:
-		return nil, &outputs.HoldError{Err: err}
+	case v == blocked:
+		return nil, &outputs.BlockedError{Err: err}
 	default:
 		return nil, &outputs.RetryError{Err: err, After: ans.retryAfter}
 	}

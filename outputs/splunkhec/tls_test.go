@@ -57,13 +57,13 @@ func TestTLS(t *testing.T) {
 		want        string
 	}{
 		{name: "private CA", table: ca, want: "delivered"},
-		{name: "unknown CA", want: "hold"},
-		{name: "another CA", table: fmt.Sprintf("ca_file = %q", other.CAFile), want: "hold"},
+		{name: "unknown CA", want: "blocked"},
+		{name: "another CA", table: fmt.Sprintf("ca_file = %q", other.CAFile), want: "blocked"},
 		{name: "server name", table: ca + `server_name = "localhost"`, want: "delivered"},
-		{name: "wrong server name", table: ca + `server_name = "splunk.example.com"`, want: "hold"},
+		{name: "wrong server name", table: ca + `server_name = "splunk.example.com"`, want: "blocked"},
 		{name: "not verified", table: "tls_skip_verify = true", want: "delivered"},
 		{name: "client certificate", table: ca + client, clientCerts: true, want: "delivered"},
-		{name: "client certificate missing", table: ca, clientCerts: true, want: "hold"},
+		{name: "client certificate missing", table: ca, clientCerts: true, want: "blocked"},
 	} {
 		for _, http2 := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, http2=%v", c.name, http2), func(t *testing.T) {
@@ -94,7 +94,7 @@ func TestCertificateFilesAreReadAnew(t *testing.T) {
 	server := tlsServer(t, &hectest.Splunk{Token: testToken}, set, false, false)
 	out, _ := buildOutput(t, fmt.Sprintf("ca_file = %q", other.CAFile), server.URL)
 	defer closeOutput(t, out)
-	if err := send(t, out, outputtest.Records(t, 1, 1)); kindOf(err) != "hold" {
+	if err := send(t, out, outputtest.Records(t, 1, 1)); kindOf(err) != "blocked" {
 		t.Fatal(err)
 	}
 	pem, err := os.ReadFile(set.CAFile)
@@ -116,7 +116,7 @@ func TestPlainAndTLSMixedUp(t *testing.T) {
 	defer server.Close()
 	out, _ := buildOutput(t, "", strings.Replace(server.URL, "http:", "https:", 1))
 	defer closeOutput(t, out)
-	if err := send(t, out, outputtest.Records(t, 1, 1)); kindOf(err) != "hold" || !strings.Contains(err.Error(), "HTTP response to HTTPS client") {
+	if err := send(t, out, outputtest.Records(t, 1, 1)); kindOf(err) != "blocked" || !strings.Contains(err.Error(), "HTTP response to HTTPS client") {
 		t.Error(err)
 	}
 }

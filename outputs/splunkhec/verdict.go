@@ -12,7 +12,7 @@ const (
 	accepted   verdict = iota + 1 // taken; with indexer_ack only its ackId is worth something
 	slowDown                      // taken, and asked to slow down
 	retry                         // not now: the same request may work later, or elsewhere
-	hold                          // not until somebody mends something
+	blocked                       // not until somebody mends something
 	poison                        // one event is at fault, named or not
 	wrongIndex                    // an event's index is not one of the token's
 	tooLarge                      // the request is too long
@@ -27,17 +27,17 @@ func codeVerdict(code int) (verdict, bool) {
 	case 24, 25: // the queue, or the table of acknowledgements, is nearly full
 		return slowDown, true
 	case 1, 2, 3, 4, 16, 21, 22: // the token is disabled, missing, malformed, invalid
-		return hold, true
+		return blocked, true
 	case 5: // No data: nothing of ours is empty, so something on the way drops bodies
-		return hold, true
+		return blocked, true
 	case 6, 12, 13, 15: // format, event missing, event blank, indexed fields
 		return poison, true
 	case 7: // Incorrect index
 		return wrongIndex, true
 	case 10, 11, 14, 28: // the channel is missing or invalid, acknowledgement is disabled
-		return hold, true
+		return blocked, true
 	case 17: // the answer of a health check
-		return hold, true
+		return blocked, true
 	case 8, 9, 18, 19, 20, 23, 26, 27: // internal error, busy, queues full, shutting down, at capacity
 		return retry, true
 	default:
@@ -59,7 +59,7 @@ func (a *answer) verdict() verdict {
 	case a.status == http.StatusBadRequest:
 		return a.badRequest()
 	default: // a redirect, 401, 403, 404, 405, 407, 415, ...
-		return hold
+		return blocked
 	}
 }
 
@@ -67,7 +67,7 @@ func (a *answer) verdict() verdict {
 func (a *answer) success() verdict {
 	if !a.isHEC {
 		if a.isHTML {
-			return hold
+			return blocked
 		}
 		return retry
 	}
@@ -82,9 +82,9 @@ func (a *answer) badRequest() verdict {
 	case known && v != accepted && v != slowDown:
 		return v
 	case known, a.isHTML:
-		return hold
+		return blocked
 	case a.isHEC:
-		return hold // a newer 400 code: most are about the token or the channel
+		return blocked // a newer 400 code: most are about the token or the channel
 	default:
 		return poison // no code at all: the events are divided until the one at fault is alone
 	}

@@ -217,7 +217,7 @@ func send(t *testing.T, out *Output, batch []outputs.Record) error {
 // kindOf names an error as bridge/forward sees it.
 func kindOf(err error) string {
 	var partial *outputs.PartialError
-	var hold *outputs.HoldError
+	var blocked *outputs.BlockedError
 	var retry *outputs.RetryError
 	switch {
 	case err == nil:
@@ -231,8 +231,8 @@ func kindOf(err error) string {
 			text += ", rest " + kindOf(partial.Rest)
 		}
 		return text
-	case errors.As(err, &hold):
-		return "hold"
+	case errors.As(err, &blocked):
+		return "blocked"
 	case errors.As(err, &retry):
 		return strings.TrimSuffix("retry "+retry.After.String(), " 0s")
 	default:

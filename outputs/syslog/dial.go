@@ -156,14 +156,14 @@ func (e addressErrors) classify() error {
 			return e
 		}
 	}
-	return &outputs.HoldError{Err: e}
+	return &outputs.BlockedError{Err: e}
 }
 
 // judge is classify for one connection that ended without having delivered anything: with TLS 1.3, the refusal of our
 // certificate comes after the handshake.
 func judge(err error, proven bool) error {
 	if !proven && forOperator(err) {
-		return &outputs.HoldError{Err: err}
+		return &outputs.BlockedError{Err: err}
 	}
 	return err
 }

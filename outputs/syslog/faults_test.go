@@ -219,8 +219,8 @@ func TestNobodyThere(t *testing.T) {
 	o := start(t, fmt.Sprintf(`addresses = ["tcp://%s", "relp://%s", "unix:///nonexistent/log"]`, at, at))
 	for range 2 {
 		err := deliver(t, o, records(1, 1))
-		var hold *outputs.HoldError
-		if err == nil || errors.As(err, &hold) || strings.Contains(err.Error(), "\n") {
+		var blocked *outputs.BlockedError
+		if err == nil || errors.As(err, &blocked) || strings.Contains(err.Error(), "\n") {
 			t.Fatalf("%v", err)
 		}
 		for _, want := range []string{"tcp://" + at, "relp://" + at, "unix:///nonexistent/log", "connection refused"} {
@@ -344,8 +344,8 @@ func TestTLSRefusalOfTheClientIsNoDelivery(t *testing.T) {
 			}
 			o := start(t, table(other))
 			for range 3 {
-				var hold *outputs.HoldError
-				if err := deliver(t, o, records(1, 3)); !errors.As(err, &hold) || !strings.Contains(err.Error(), "tls: ") {
+				var blocked *outputs.BlockedError
+				if err := deliver(t, o, records(1, 3)); !errors.As(err, &blocked) || !strings.Contains(err.Error(), "tls: ") {
 					t.Errorf("with a certificate of another authority: %v", err)
 				}
 			}
@@ -368,8 +368,8 @@ func TestTLSWrongPeerHoldsTheQueue(t *testing.T) {
 	})
 	o := start(t, fmt.Sprintf("addresses = [\"tls://%s\"]\nca_file = %q", p.Addr(), other.CAFile))
 	for range 2 { // and it goes on trying
-		var hold *outputs.HoldError
-		if err := deliver(t, o, records(1, 1)); !errors.As(err, &hold) || !strings.Contains(err.Error(), "unknown authority") {
+		var blocked *outputs.BlockedError
+		if err := deliver(t, o, records(1, 1)); !errors.As(err, &blocked) || !strings.Contains(err.Error(), "unknown authority") {
 			t.Errorf("%v", err)
 		}
 	}

@@ -307,9 +307,9 @@ func TestRELPRefusal(t *testing.T) {
 		})
 		o := start(t, p.table())
 		for range 5 {
-			var hold *outputs.HoldError
-			if err := deliver(t, o, records(1, 3)); !errors.As(err, &hold) || !strings.Contains(err.Error(), "command disabled") {
-				t.Fatalf("%v, want the queue held", err)
+			var blocked *outputs.BlockedError
+			if err := deliver(t, o, records(1, 3)); !errors.As(err, &blocked) || !strings.Contains(err.Error(), "command disabled") {
+				t.Fatalf("%v, want the output blocked", err)
 			}
 		}
 	})

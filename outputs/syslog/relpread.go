@@ -133,7 +133,7 @@ func (r *relp) refuse(f *relpFlight, index int, a relpAnswer) {
 	case refusedForNow:
 		f.failure = err
 		if !r.proven && !alone { // it refuses everything
-			f.failure = &outputs.HoldError{Err: err}
+			f.failure = &outputs.BlockedError{Err: err}
 		}
 		f.open--
 	default:

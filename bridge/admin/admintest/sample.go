@@ -31,7 +31,7 @@ func Sample() (admin.Report, *Queue) {
 					Refused:          map[string]uint64{"signature": 17, "too large": 1, "method": 0},
 					SignatureMatches: map[string]uint64{"webhook-secret": 1200000, "webhook-secret-old": 34567},
 				},
-				{Name: "staging", Path: "/webhooks/staging", ExpectEvery: time.Hour, Silent: true, LastVerified: now.Add(-3 * time.Hour)},
+				{Name: "staging", Path: "/webhooks/staging", ExpectEvery: time.Hour, Overdue: true, LastVerified: now.Add(-3 * time.Hour)},
 			},
 		},
 		Outputs:      sampleOutputs(now),
@@ -41,16 +41,16 @@ func Sample() (admin.Report, *Queue) {
 
 func sampleOutputs(now time.Time) []admin.OutputReport {
 	return []admin.OutputReport{
-		{Name: "archive", Kind: "file", State: "up", Level: "stored", Peer: "/var/log/linuxguard-bridge/signals.ndjson", Sent: 1234560, LastDelivered: now.Add(-2 * time.Second)},
+		{Name: "archive", Kind: "file", State: "up", Level: "stored", Peer: "/var/log/linuxguard-bridge/signals.ndjson", Delivered: 1234560, LastDelivered: now.Add(-2 * time.Second)},
 		{
 			Name: "siem", Kind: "syslog", State: "down", Level: "kernel-acknowledged", Peer: "tls://siem.example.com:6514",
-			InFlight: 4, Sent: 1234000, Retried: 31, Filtered: 500, Dropped: 7, LastDelivered: now.Add(-9 * time.Minute),
+			InFlight: 4, Delivered: 1234000, Retried: 31, Filtered: 500, Dropped: 7, LastDelivered: now.Add(-9 * time.Minute),
 			LastError: "dial tcp 192.0.2.7:6514: connection refused " + Hostile, LastErrorAt: now.Add(-4 * time.Second),
 			Warnings: []string{"the peer's certificate ends in 6 days"},
 		},
 		{
 			Name: "splunk", Kind: "splunk_hec", State: "up", Level: "application-acknowledged", Peer: "https://splunk-1.example.com:8088",
-			Blocked: true, BlockedReason: "403: the token is disabled", Sent: 1200000, Quarantined: 2, LastDelivered: now.Add(-time.Hour),
+			Blocked: true, BlockedReason: "403: the token is disabled", Delivered: 1200000, Quarantined: 2, LastDelivered: now.Add(-time.Hour),
 			LastError: "403: the token is disabled", LastErrorAt: now.Add(-10 * time.Second),
 		},
 	}

@@ -2,6 +2,7 @@ package local
 
 import (
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,7 +39,7 @@ func newMetrics() *metrics {
 	return &metrics{
 		appends: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "appends_total", Help: "Events handed to the queue, by what became of them.",
-		}, []string{"outcome"}),
+		}, []string{"outcome", "reused_id"}),
 		commits: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "commit_seconds", Help: "Duration of a write with its sync.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
@@ -87,13 +88,6 @@ func outputMetrics() []outputMetric {
 			func(o *queue.OutputStatus) float64 { return float64(o.Cursor) }),
 		metric("queued_events", "Events that wait for the output.", prometheus.GaugeValue,
 			func(o *queue.OutputStatus) float64 { return float64(o.Queued) }),
-		metric("oldest_timestamp_seconds", "When the oldest event that waits for the output was received, Unix time; 0 when none waits.",
-			prometheus.GaugeValue, func(o *queue.OutputStatus) float64 {
-				if o.Oldest.IsZero() {
-					return 0
-				}
-				return float64(o.Oldest.UnixMilli()) / 1000
-			}),
 		metric("dropped_total", "Events dropped by when_full = drop_oldest.", prometheus.CounterValue,
 			func(o *queue.OutputStatus) float64 { return float64(o.Dropped) }),
 	}
@@ -107,7 +101,7 @@ func one(yes bool) float64 {
 }
 
 func (m *metrics) appended(r queue.Receipt, err error) {
-	m.appends.WithLabelValues(verdictLabel(r, err)).Inc()
+	m.appends.WithLabelValues(verdictLabel(r, err), strconv.FormatBool(r.Reused)).Inc()
 }
 
 func verdictLabel(r queue.Receipt, err error) string {
@@ -116,8 +110,6 @@ func verdictLabel(r queue.Receipt, err error) string {
 		return "full"
 	case err != nil:
 		return "unavailable"
-	case r.Reused:
-		return "accepted_reused_id"
 	default:
 		return r.Verdict.String()
 	}

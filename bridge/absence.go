@@ -5,41 +5,41 @@ import (
 	"sync"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/absence"
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
-	"github.com/linuxguard/linuxguard-bridge/bridge/silence"
 )
 
-// startSilence watches the endpoints that must be heard from.
-func (b *Bridge) startSilence(context.Context) error { //nolint:contextcheck // it runs until Stop
-	b.silence = silence.New(silence.Options{
-		Now: b.opts.Loader.Now, Log: b.opts.Log, LastHeard: b.lastHeard, Emit: b.emitSilence,
+// startAbsence watches the endpoints that must be heard from.
+func (b *Bridge) startAbsence(context.Context) error { //nolint:contextcheck // it runs until Stop
+	b.absence = absence.New(absence.Options{
+		Now: b.opts.Loader.Now, Log: b.opts.Log, LastHeard: b.lastHeard, Emit: b.emitAbsence,
 	})
-	b.silence.Set(watched(b.state.loaded.Config))
+	b.absence.Set(watched(b.state.loaded.Config))
 	ctx, end := context.WithCancel(b.lifetime)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		b.silence.Run(ctx)
+		b.absence.Run(ctx)
 	}()
 	b.deferStop(func(context.Context) error {
 		end()
 		<-ended
 		return nil
 	})
-	return b.registry.Register(b.silence)
+	return b.registry.Register(b.absence)
 }
 
-func watched(cfg *config.Config) []silence.Endpoint {
-	all := make([]silence.Endpoint, len(cfg.Endpoints))
+func watched(cfg *config.Config) []absence.Endpoint {
+	all := make([]absence.Endpoint, len(cfg.Endpoints))
 	for i, e := range cfg.Endpoints {
-		all[i] = silence.Endpoint{Name: e.Name, ExpectEvery: e.ExpectEvery, Event: e.ExpectEvent}
+		all[i] = absence.Endpoint{Name: e.Name, ExpectEvery: e.ExpectEvery, Event: e.ExpectEvent}
 	}
 	return all
 }
 
-// lastHeard is the last delivery that was new and fresh: one that somebody repeats must not break the silence. The queue knows
+// lastHeard is the last delivery that was new and fresh: one that somebody repeats must not end the absence. The queue knows
 // those from before the last restart, and those that came to another bridge.
 func (b *Bridge) lastHeard(endpoint string) time.Time {
 	b.heard.refresh(b.lifetime, b.queue)
@@ -88,8 +88,8 @@ func (h *heard) at(endpoint string) time.Time {
 	return h.by[endpoint]
 }
 
-// emitSilence puts the alarm into the queue, where it is as durable as any signal and every output gets it.
-func (b *Bridge) emitSilence(ctx context.Context, a silence.Alarm) error {
+// emitAbsence puts the alarm into the queue, where it is as durable as any signal and every output gets it.
+func (b *Bridge) emitAbsence(ctx context.Context, a absence.Alarm) error {
 	body, err := a.Body(hostname())
 	if err != nil {
 		return err

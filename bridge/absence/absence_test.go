@@ -1,4 +1,4 @@
-package silence
+package absence
 
 import (
 	"bytes"
@@ -90,49 +90,49 @@ func TestAFailureLetsOthersRun(t *testing.T) {
 	bubble.FailsAlone(t, "TestFailing", "TestSetKeepsAndForgets")
 }
 
-func TestSilenceBeginsAndEnds(t *testing.T) {
+func TestAbsenceBeginsAndEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m, w := start(t, Endpoint{Name: "main", ExpectEvery: time.Hour, Event: true}, Endpoint{Name: "rare"})
 		pass(59 * time.Minute)
-		if m.Silent("main") || m.Silent("rare") {
-			t.Fatal("silent before the hour is over")
+		if m.Overdue("main") || m.Overdue("rare") {
+			t.Fatal("overdue before the hour is over")
 		}
 		w.hear("main")
 		pass(59 * time.Minute)
-		if m.Silent("main") {
-			t.Fatal("silent although it was heard less than an hour ago")
+		if m.Overdue("main") {
+			t.Fatal("overdue although it was heard less than an hour ago")
 		}
 		pass(2 * time.Minute)
-		if !m.Silent("main") || m.Silent("rare") {
-			t.Fatal("main is not silent, or rare, which expects nothing, is")
+		if !m.Overdue("main") || m.Overdue("rare") {
+			t.Fatal("main is not overdue, or rare, which expects nothing, is")
 		}
 		pass(5 * time.Hour)
 		if len(w.events) != 1 || w.events[0].Endpoint != "main" {
 			t.Errorf("%d events, want one an alarm: %v", len(w.events), w.events)
 		}
-		if n := strings.Count(w.log.String(), "event=endpoint_silent"); n != 1 {
+		if n := strings.Count(w.log.String(), "event=endpoint_overdue"); n != 1 {
 			t.Errorf("%d log lines, want 1", n)
 		}
 		want := `
-# HELP linuxguard_bridge_silence_active 1 while nothing verified came for expect_every, else 0.
-# TYPE linuxguard_bridge_silence_active gauge
-linuxguard_bridge_silence_active{endpoint="main"} 1
-# HELP linuxguard_bridge_silence_alarms_total Times that an endpoint became silent for longer than expect_every.
-# TYPE linuxguard_bridge_silence_alarms_total counter
-linuxguard_bridge_silence_alarms_total{endpoint="main"} 1
+# HELP linuxguard_bridge_endpoint_overdue 1 while nothing verified came for expect_every, else 0.
+# TYPE linuxguard_bridge_endpoint_overdue gauge
+linuxguard_bridge_endpoint_overdue{endpoint="main"} 1
+# HELP linuxguard_bridge_absence_alarms_total Times that an endpoint was not heard from for longer than expect_every.
+# TYPE linuxguard_bridge_absence_alarms_total counter
+linuxguard_bridge_absence_alarms_total{endpoint="main"} 1
 `
 		if err := testutil.CollectAndCompare(m, strings.NewReader(want)); err != nil {
 			t.Error(err)
 		}
 		w.hear("main")
 		pass(2 * time.Second)
-		if m.Silent("main") || !strings.Contains(w.log.String(), "event=endpoint_heard") {
+		if m.Overdue("main") || !strings.Contains(w.log.String(), "event=endpoint_heard") {
 			t.Error("the alarm did not end")
 		}
 		pass(time.Hour)
 		if len(w.events) != 2 {
-			t.Errorf("%d events after the second silence", len(w.events))
+			t.Errorf("%d events after the second absence", len(w.events))
 		}
 	})
 }
@@ -164,17 +164,17 @@ func TestSetKeepsAndForgets(t *testing.T) {
 		m, w := start(t, Endpoint{Name: "a", ExpectEvery: time.Minute}, Endpoint{Name: "b", ExpectEvery: time.Minute})
 		pass(2 * time.Minute)
 		m.Set([]Endpoint{{Name: "a", ExpectEvery: time.Minute}, {Name: "new", ExpectEvery: time.Minute}})
-		if !m.Silent("a") || m.Silent("b") || m.Silent("new") {
-			t.Error("a reload changed what is silent")
+		if !m.Overdue("a") || m.Overdue("b") || m.Overdue("new") {
+			t.Error("a reload changed what is overdue")
 		}
 		pass(10 * time.Second)
-		if m.Silent("new") {
-			t.Error("an endpoint is silent before it had its time")
+		if m.Overdue("new") {
+			t.Error("an endpoint is overdue before it had its time")
 		}
-		if n := strings.Count(w.log.String(), "event=endpoint_silent"); n != 2 {
+		if n := strings.Count(w.log.String(), "event=endpoint_overdue"); n != 2 {
 			t.Errorf("%d alarms, want those of a and b: %s", n, w.log.String())
 		}
-		if n := testutil.CollectAndCount(m, "linuxguard_bridge_silence_active"); n != 2 {
+		if n := testutil.CollectAndCount(m, "linuxguard_bridge_endpoint_overdue"); n != 2 {
 			t.Errorf("%d series, want 2: b is gone", n)
 		}
 	})
@@ -199,7 +199,7 @@ func TestBodyIsASignal(t *testing.T) {
 	if err != nil || s.Problem() != "" {
 		t.Fatalf("%v, problem %q", err, s.Problem())
 	}
-	if s.SignalID != "bridge-silence-main-1795435200" || s.SignalType != SignalType || s.Severity != signal.High || s.ServerName != "bridge-1" ||
+	if s.SignalID != "bridge-absence-main-1795435200" || s.SignalType != SignalType || s.Severity != signal.High || s.ServerName != "bridge-1" ||
 		s.Description != "No new verified webhook at endpoint Main for 1h0m0s (last: 2026-11-23T10:00:00Z)" {
 		t.Errorf("%+v", s)
 	}

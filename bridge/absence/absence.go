@@ -1,10 +1,10 @@
-// Package silence raises the alarm when an endpoint that should be heard from isn't: a webhook that was switched off
+// Package absence raises the alarm when an endpoint that should be heard from isn't: a webhook that was switched off
 // at the sender, a broken proxy or a rotated secret all look like a quiet day otherwise.
 //
-// An endpoint with expect_every is silent when nothing verified came for so long, or since the bridge started or
-// learnt of the endpoint if that was later. Silence is a metric, one log line at its beginning and one at its end, and
+// An endpoint with expect_every is overdue when nothing verified came for so long, or since the bridge started or
+// learnt of the endpoint if that was later. That is a metric, one log line at its beginning and one at its end, and
 // for endpoints that ask for it a synthetic event to the outputs, tried again until the queue has taken it.
-package silence
+package absence
 
 import (
 	"context"
@@ -30,7 +30,7 @@ type Endpoint struct {
 	Event       bool // emit a synthetic event as well
 }
 
-// Alarm is one silence.
+// Alarm is one absence.
 type Alarm struct {
 	Endpoint    string
 	ExpectEvery time.Duration
@@ -62,7 +62,7 @@ type watch struct {
 	Endpoint
 	since   time.Time // when watching began
 	alarm   Alarm
-	silent  bool
+	overdue bool
 	unsent  bool // the alarm's event is still to be emitted
 	trouble *logging.Fold
 }
@@ -72,9 +72,9 @@ func New(opts Options) *Monitor {
 	return &Monitor{
 		opts:    opts,
 		watched: map[string]*watch{},
-		active:  prometheus.NewDesc("linuxguard_bridge_silence_active", "1 while nothing verified came for expect_every, else 0.", []string{"endpoint"}, nil),
+		active:  prometheus.NewDesc("linuxguard_bridge_endpoint_overdue", "1 while nothing verified came for expect_every, else 0.", []string{"endpoint"}, nil),
 		alarms: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "linuxguard_bridge_silence_alarms_total", Help: "Times that an endpoint became silent for longer than expect_every.",
+			Name: "linuxguard_bridge_absence_alarms_total", Help: "Times that an endpoint was not heard from for longer than expect_every.",
 		}, []string{"endpoint"}),
 	}
 }
@@ -120,12 +120,12 @@ func (m *Monitor) Run(ctx context.Context) {
 	}
 }
 
-// Silent reports whether the endpoint is silent now.
-func (m *Monitor) Silent(endpoint string) bool {
+// Overdue reports whether nothing verified has come to the endpoint for expect_every.
+func (m *Monitor) Overdue(endpoint string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	w := m.watched[endpoint]
-	return w != nil && w.silent
+	return w != nil && w.overdue
 }
 
 // look judges every endpoint and returns the alarms whose event is to be emitted.
@@ -140,11 +140,11 @@ func (m *Monitor) look() []Alarm {
 		if from.Before(w.since) {
 			from = w.since
 		}
-		switch silent := now.Sub(from) >= w.ExpectEvery; {
-		case silent && !w.silent:
+		switch overdue := now.Sub(from) >= w.ExpectEvery; {
+		case overdue && !w.overdue:
 			m.raise(w, heard, now)
-		case !silent && w.silent:
-			w.silent, w.unsent = false, false
+		case !overdue && w.overdue:
+			w.overdue, w.unsent = false, false
 			m.opts.Log.Info("the endpoint is heard again", slog.String("event", "endpoint_heard"), slog.String("endpoint", w.Name))
 		}
 		if w.unsent {
@@ -155,10 +155,10 @@ func (m *Monitor) look() []Alarm {
 }
 
 func (m *Monitor) raise(w *watch, heard, now time.Time) {
-	w.silent, w.unsent = true, w.Event && m.opts.Emit != nil
+	w.overdue, w.unsent = true, w.Event && m.opts.Emit != nil
 	w.alarm = Alarm{Endpoint: w.Name, ExpectEvery: w.ExpectEvery, LastHeard: heard, At: now}
 	m.alarms.WithLabelValues(w.Name).Inc()
-	m.opts.Log.Warn("nothing new and verified came for longer than expect_every", slog.String("event", "endpoint_silent"),
+	m.opts.Log.Warn("nothing new and verified came for longer than expect_every", slog.String("event", "endpoint_overdue"),
 		slog.String("endpoint", w.Name), slog.Duration("expect_every", w.ExpectEvery), slog.String("last_verified", heardText(heard)))
 }
 
@@ -180,10 +180,10 @@ func (m *Monitor) emit(ctx context.Context, a Alarm) {
 	}
 	if err == nil {
 		w.unsent = false
-		w.trouble.Recovered(ctx, "the event about a silent endpoint is queued")
+		w.trouble.Recovered(ctx, "the event about an overdue endpoint is queued")
 		return
 	}
-	w.trouble.Failed(ctx, slog.LevelWarn, "the event about a silent endpoint was not queued; it is tried again", err)
+	w.trouble.Failed(ctx, slog.LevelWarn, "the event about an overdue endpoint was not queued; it is tried again", err)
 }
 
 // Describe implements prometheus.Collector.
@@ -198,7 +198,7 @@ func (m *Monitor) Collect(ch chan<- prometheus.Metric) {
 	defer m.mu.Unlock()
 	for name, w := range m.watched {
 		v := 0.0
-		if w.silent {
+		if w.overdue {
 			v = 1
 		}
 		ch <- prometheus.MustNewConstMetric(m.active, prometheus.GaugeValue, v, name)
@@ -207,7 +207,7 @@ func (m *Monitor) Collect(ch chan<- prometheus.Metric) {
 }
 
 // SignalType is the signal_type of the event that Body makes.
-const SignalType = "bridge_endpoint_silent"
+const SignalType = "bridge_endpoint_overdue"
 
 // Body is the alarm in the form of a LinuxGuard webhook body, version v1, so that every output can map it. host is the
 // name of this host. The signal ID is the same however often the same alarm is tried.
@@ -227,7 +227,7 @@ func (a Alarm) Body(host string) ([]byte, error) {
 		Timestamp string `json:"timestamp"`
 		Data      data   `json:"data"`
 	}{"signal_created", "v1", at, data{
-		SignalID:   fmt.Sprintf("bridge-silence-%s-%d", strings.ToLower(a.Endpoint), a.At.Unix()),
+		SignalID:   fmt.Sprintf("bridge-absence-%s-%d", strings.ToLower(a.Endpoint), a.At.Unix()),
 		SignalType: SignalType,
 		Severity:   4,
 		Description: fmt.Sprintf("No new verified webhook at endpoint %s for %s (last: %s)",
