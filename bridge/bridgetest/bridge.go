@@ -2,6 +2,7 @@ package bridgetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,6 +28,9 @@ type Options struct {
 	Outputs  string
 
 	Plaintext bool // no TLS: a proxy in front of the daemon ends it
+
+	QueueDir string   // default: a folder of the test's own
+	Wrap     []string // a command that runs the daemon as its own process (nsenter), with the daemon's arguments behind it
 
 	Env []string // of the daemon, beside the test's own
 }
@@ -61,11 +65,11 @@ func New(t testing.TB, o Options) *Bridge {
 	}
 	b.settings = settings{
 		Listen: "127.0.0.1:0", Cert: b.TLS.ServerCert, Key: b.TLS.ServerKey, SecretFile: secretFile,
-		QueueDir: filepath.Join(b.Dir, "queue"), Socket: b.Socket, EndpointPath: EndpointPath,
+		QueueDir: cmp.Or(o.QueueDir, filepath.Join(b.Dir, "queue")), Socket: b.Socket, EndpointPath: EndpointPath,
 	}
 	b.Configure(o)
 	b.process = &proc.Process{
-		Name: "linuxguard-bridge", Dir: b.Dir, Args: []string{b.Binary, "run", "--config", b.ConfigPath},
+		Name: "linuxguard-bridge", Dir: b.Dir, Args: append(o.Wrap, b.Binary, "run", "--config", b.ConfigPath),
 		Env: append([]string{"NOTIFY_SOCKET=" + b.Notify.Path}, o.Env...), Ready: b.ready,
 	}
 	return b
@@ -171,6 +175,9 @@ func (b *Bridge) Starts() int {
 	}
 	return n
 }
+
+// QueueDir is the queue's folder, as the daemon sees it.
+func (b *Bridge) QueueDir() string { return b.settings.QueueDir }
 
 // PID is the running daemon's process ID.
 func (b *Bridge) PID() int { return b.process.PID() }

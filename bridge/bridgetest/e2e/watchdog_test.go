@@ -24,7 +24,7 @@ func TestWatchdogStopsWithTheCommitter(t *testing.T) {
 	pings := func() int { return b.Notify.Count("WATCHDOG=1") }
 	bridgetest.Eventually(t, arrive, "two pings of a working daemon", func() bool { return pings() >= 2 })
 
-	if err := os.WriteFile(hang, nil, 0o600); err != nil {
+	if err := os.WriteFile(hang, []byte("syncs hang"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	client := b.Client(sender.ClientOptions{Timeout: time.Minute})
