@@ -230,7 +230,7 @@ func (q *committer) write(t *txn) error {
 	}
 	q.commits.Add(1)
 	accepted := q.apply(x, records, known, first, offset, t.now)
-	q.metrics.committed(time.Since(began), len(accepted))
+	q.metrics.Committed(time.Since(began), len(accepted))
 	q.publish(t, accepted)
 	return nil
 }

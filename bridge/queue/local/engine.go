@@ -8,8 +8,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue/local/journal"
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue/queuemetrics"
 )
 
 // engine is the queue in a folder. One goroutine, the committer (run), makes all changes; what it owns is marked. All others
@@ -42,7 +45,7 @@ type engine struct {
 
 	statusMu   sync.Mutex
 	status     queue.Status // but for the outputs
-	metrics    *metrics
+	metrics    *queuemetrics.Metrics
 	duplicates duplicates
 	oldest     *oldest
 	sealing    chan struct{} // one token: a segment waits for its sidecar
@@ -85,7 +88,7 @@ func newEngine(opts Options) *engine {
 	q.tail.limit = opts.TailBytes
 	q.tenures.init()
 	q.oldest = newOldest()
-	q.metrics = newMetrics()
+	q.metrics = queuemetrics.New()
 	return q
 }
 
@@ -213,3 +216,9 @@ func (q *engine) Ping(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Describe implements prometheus.Collector.
+func (q *engine) Describe(ch chan<- *prometheus.Desc) { q.metrics.Collector(q.Status).Describe(ch) }
+
+// Collect implements prometheus.Collector.
+func (q *engine) Collect(ch chan<- prometheus.Metric) { q.metrics.Collector(q.Status).Collect(ch) }

@@ -142,7 +142,7 @@ func (q *engine) Append(ctx context.Context, e *queue.Event, reason string) (que
 	if err == nil { // else the committer may still be at it
 		receipt = r.receipt
 	}
-	q.metrics.appended(receipt, err)
+	q.metrics.Appended(receipt, err)
 	if receipt.Verdict == queue.Duplicate {
 		q.duplicates.count(receipt.Seq)
 	}

@@ -1,4 +1,5 @@
-package local
+// Package queuemetrics has the metrics that every engine of the queue tells.
+package queuemetrics
 
 import (
 	"errors"
@@ -10,10 +11,11 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
-const namespace = "linuxguard_bridge_queue"
+// Namespace begins the name of each.
+const Namespace = "linuxguard_bridge_queue"
 
-// metrics are what the queue counts itself, and the descriptions of what Status says when it is asked.
-type metrics struct {
+// Metrics are what a queue counts itself, and the descriptions of what Status says when it is asked.
+type Metrics struct {
 	appends *prometheus.CounterVec
 	commits prometheus.Histogram
 	batch   prometheus.Histogram
@@ -35,17 +37,18 @@ type outputMetric struct {
 	value func(*queue.OutputStatus) float64
 }
 
-func newMetrics() *metrics {
-	return &metrics{
+// New returns metrics that have counted nothing.
+func New() *Metrics {
+	return &Metrics{
 		appends: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Name: "appends_total", Help: "Events handed to the queue, by what became of them.",
+			Namespace: Namespace, Name: "appends_total", Help: "Events handed to the queue, by what became of them.",
 		}, []string{"outcome", "reused_id"}),
 		commits: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: namespace, Name: "commit_seconds", Help: "Duration of a write with its sync.",
+			Namespace: Namespace, Name: "commit_seconds", Help: "Duration of a write with its sync.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		}),
 		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: namespace, Name: "commit_events", Help: "Events accepted in a write.",
+			Namespace: Namespace, Name: "commit_events", Help: "Events accepted in a write.",
 			Buckets: prometheus.ExponentialBuckets(1, 2, 13),
 		}),
 		status:  statusMetrics(),
@@ -56,11 +59,11 @@ func newMetrics() *metrics {
 func statusMetrics() []statusMetric {
 	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
 	metric := func(name, help string, kind prometheus.ValueType, value func(*queue.Status) float64) statusMetric {
-		return statusMetric{prometheus.NewDesc(namespace+"_"+name, help, nil, nil), kind, value}
+		return statusMetric{prometheus.NewDesc(Namespace+"_"+name, help, nil, nil), kind, value}
 	}
 	return []statusMetric{
-		metric("healthy", "1 when events can be made durable.", gauge, func(s *queue.Status) float64 { return one(s.Healthy) }),
-		metric("full", "1 when the last event that needed room was refused for want of it.", gauge, func(s *queue.Status) float64 { return one(s.Full) }),
+		metric("healthy", "1 when events can be made durable.", gauge, func(s *queue.Status) float64 { return Bool(s.Healthy) }),
+		metric("full", "1 when the last event that needed room was refused for want of it.", gauge, func(s *queue.Status) float64 { return Bool(s.Full) }),
 		metric("events", "Events that some output still needs.", gauge, func(s *queue.Status) float64 { return float64(s.Events) }),
 		metric("bytes", "Bytes of the log from the oldest event that some output still needs.", gauge, func(s *queue.Status) float64 { return float64(s.Bytes) }),
 		metric("max_bytes", "Allowance of those (queue.max_bytes).", gauge, func(s *queue.Status) float64 { return float64(s.MaxBytes) }),
@@ -81,7 +84,7 @@ func statusMetrics() []statusMetric {
 
 func outputMetrics() []outputMetric {
 	metric := func(name, help string, kind prometheus.ValueType, value func(*queue.OutputStatus) float64) outputMetric {
-		return outputMetric{prometheus.NewDesc(namespace+"_output_"+name, help, []string{"output"}, nil), kind, value}
+		return outputMetric{prometheus.NewDesc(Namespace+"_output_"+name, help, []string{"output"}, nil), kind, value}
 	}
 	return []outputMetric{
 		metric("cursor", "The newest sequence that the output is done with.", prometheus.GaugeValue,
@@ -93,14 +96,16 @@ func outputMetrics() []outputMetric {
 	}
 }
 
-func one(yes bool) float64 {
+// Bool is 1 for true.
+func Bool(yes bool) float64 {
 	if yes {
 		return 1
 	}
 	return 0
 }
 
-func (m *metrics) appended(r queue.Receipt, err error) {
+// Appended counts an append.
+func (m *Metrics) Appended(r queue.Receipt, err error) {
 	m.appends.WithLabelValues(verdictLabel(r, err), strconv.FormatBool(r.Reused)).Inc()
 }
 
@@ -115,34 +120,45 @@ func verdictLabel(r queue.Receipt, err error) string {
 	}
 }
 
-func (m *metrics) committed(took time.Duration, events int) {
+// Committed counts a commit.
+func (m *Metrics) Committed(took time.Duration, events int) {
 	m.commits.Observe(took.Seconds())
 	m.batch.Observe(float64(events))
 }
 
+// Collector returns what registries ask: what is counted here, and what status says then.
+func (m *Metrics) Collector(status func() queue.Status) prometheus.Collector {
+	return &collector{m, status}
+}
+
+type collector struct {
+	*Metrics
+	now func() queue.Status
+}
+
 // Describe implements prometheus.Collector.
-func (q *engine) Describe(ch chan<- *prometheus.Desc) {
-	q.metrics.appends.Describe(ch)
-	q.metrics.commits.Describe(ch)
-	q.metrics.batch.Describe(ch)
-	for _, m := range q.metrics.status {
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	c.appends.Describe(ch)
+	c.commits.Describe(ch)
+	c.batch.Describe(ch)
+	for _, m := range c.status {
 		ch <- m.desc
 	}
-	for _, m := range q.metrics.outputs {
+	for _, m := range c.outputs {
 		ch <- m.desc
 	}
 }
 
 // Collect implements prometheus.Collector.
-func (q *engine) Collect(ch chan<- prometheus.Metric) {
-	q.metrics.appends.Collect(ch)
-	ch <- q.metrics.commits
-	ch <- q.metrics.batch
-	s := q.Status()
-	for _, m := range q.metrics.status {
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	c.appends.Collect(ch)
+	ch <- c.commits
+	ch <- c.batch
+	s := c.now()
+	for _, m := range c.status {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&s))
 	}
-	for _, m := range q.metrics.outputs {
+	for _, m := range c.outputs {
 		for i := range s.Outputs {
 			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&s.Outputs[i]), s.Outputs[i].Name)
 		}
