@@ -19,7 +19,7 @@ import (
 type debian struct {
 	name     string
 	packages []string
-	binary   string // in the unpacked tree
+	binary   string // in the unpacked tree; "*" stands for a version
 }
 
 func rsyslogPackages() debian {
@@ -48,7 +48,6 @@ func (d debian) fetch(ctx context.Context) (tree, error) {
 		return tree{}, err
 	}
 	t := tree{root: filepath.Join(cache, d.name)}
-	t.binary = filepath.Join(t.root, d.binary)
 	want := strings.Join(d.packages, " ")
 	err = repo.Locked(cache, func() error {
 		stamp, err := os.ReadFile(filepath.Join(t.root, stampFile))
@@ -62,6 +61,9 @@ func (d debian) fetch(ctx context.Context) (tree, error) {
 		}
 		return os.WriteFile(filepath.Join(t.root, stampFile), []byte(want+"\n"+t.versions), 0o644)
 	})
+	if err == nil {
+		t.binary, err = d.find(t.root)
+	}
 	if err != nil {
 		return tree{}, fmt.Errorf("%s can't be had from Debian's packages (needs apt-get, dpkg and a reachable archive): %w", d.name, err)
 	}
@@ -105,7 +107,20 @@ func (d debian) unpack(ctx context.Context, root, cache string) (versions string
 		}
 		all = append(all, line)
 	}
-	return strings.Join(all, ", "), missingLibraries(ctx, filepath.Join(root, d.binary), root)
+	binary, err := d.find(root)
+	if err != nil {
+		return "", err
+	}
+	return strings.Join(all, ", "), missingLibraries(ctx, binary, root)
+}
+
+// find returns the binary's path in an unpacked tree.
+func (d debian) find(root string) (string, error) {
+	found, err := filepath.Glob(filepath.Join(root, d.binary))
+	if err != nil || len(found) != 1 {
+		return "", fmt.Errorf("the packages have %d of %s", len(found), d.binary)
+	}
+	return found[0], nil
 }
 
 func (d debian) download(ctx context.Context, dir string, options []string) error {

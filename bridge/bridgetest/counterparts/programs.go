@@ -40,10 +40,15 @@ func fail2banPackages() debian {
 	return debian{"fail2ban", []string{"fail2ban"}, "usr/bin/fail2ban-regex"}
 }
 
+func postgresPackages() debian {
+	return debian{"postgresql", []string{"postgresql-15|postgresql-17|postgresql-16", "postgresql-client-15|postgresql-client-17|postgresql-client-16",
+		"libpq5"}, "usr/lib/postgresql/*/bin/postgres"}
+}
+
 // programs are all that make counterparts fetches.
 func programs() []debian {
 	return []debian{rsyslogPackages(), syslogNGPackages(), nginxPackages(), haproxyPackages(), caddyPackages(), prometheusPackages(),
-		fail2banPackages()}
+		fail2banPackages(), postgresPackages()}
 }
 
 // Nginx is Debian's nginx; a test that can't have it fails.
@@ -57,6 +62,12 @@ func Caddy(t testing.TB) Program { t.Helper(); return program(t, caddyPackages()
 
 // Promtool is Debian's promtool, of the package prometheus; a test that can't have it fails.
 func Promtool(t testing.TB) Program { t.Helper(); return program(t, prometheusPackages()) }
+
+// PostgreSQL is Debian's postgres; initdb, pg_basebackup and pg_ctl lie beside it.
+func PostgreSQL(ctx context.Context) (Program, error) {
+	tree, err := postgresPackages().fetch(ctx)
+	return tree.program(), err
+}
 
 // Fail2banRegex is Debian's fail2ban-regex, which needs the system's Python 3; a test that can't have it fails.
 func Fail2banRegex(t testing.TB) Program {
@@ -97,7 +108,10 @@ func modules(t testing.TB, root, pattern string) string {
 
 func program(t testing.TB, d debian) Program {
 	t.Helper()
-	tree := mustFetch(t, d)
+	return mustFetch(t, d).program()
+}
+
+func (tree tree) program() Program {
 	return Program{Path: tree.binary, Root: tree.root, Version: tree.versions, Env: []string{"LD_LIBRARY_PATH=" + libraryPath(tree.root)}}
 }
 

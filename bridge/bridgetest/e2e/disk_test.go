@@ -451,7 +451,7 @@ func newNamespace(t *testing.T, script string) *namespace {
 		args = append(args, "-U", "-r")
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, "unshare", append(args, "sh", "-c", script+" && echo ready && exec sleep 1d")...) //nolint:gosec // the test's own
+	cmd := exec.CommandContext(ctx, "unshare", append(args, "sh", "-c", script+" && echo ready && exec sleep 1d")...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
@@ -485,7 +485,7 @@ func (n *namespace) enter() []string {
 func (n *namespace) run(script string) {
 	n.t.Helper()
 	args := append(n.enter(), "sh", "-c", script)
-	if out, err := exec.CommandContext(n.t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil { //nolint:gosec // the test's own
+	if out, err := exec.CommandContext(n.t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
 		n.t.Fatalf("%s: %v: %s", script, err, out)
 	}
 }
