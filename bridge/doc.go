@@ -30,8 +30,12 @@
 //	bridge/queue             the queue's contract: types, errors, small interfaces
 //	    bridge/signal
 //	bridge/queue/local       the embedded engine: one log, one sync
-//	    bridge/queue, bridge/queue/local/journal
+//	    bridge/queue, bridge/queue/local/journal, bridge/queue/queuemetrics
 //	bridge/queue/local/journal  its segments, groups and recovery
+//	bridge/queue/postgres    the engine that bridges share, on PostgreSQL
+//	    bridge/queue, bridge/queue/queuemetrics
+//	bridge/queue/queuemetrics  the metrics of every engine
+//	    bridge/queue
 //	bridge/secret            a secret that can't print itself
 //	bridge/sender            signs and posts as LinuxGuard does
 //	bridge/signal            LinuxGuard's payload

@@ -27,6 +27,18 @@ type Status struct {
 	Commits, Syncs       uint64
 
 	Outputs []OutputStatus // in the order of their names
+	Bridges []BridgeStatus // of a shared queue, in the order of their names
+}
+
+// BridgeStatus is one bridge of a shared queue.
+type BridgeStatus struct {
+	Name       string
+	Host       string
+	Version    string
+	ConfigHash string    // of its configuration
+	SeenAt     time.Time // its last sign of life
+	Running    bool      // that is recent
+	This       bool      // it is the one that tells
 }
 
 // OutputStatus is one output's place in the queue.

@@ -1,0 +1,139 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+)
+
+// errNotReplicated says that a commit would be on one server only.
+var errNotReplicated = errors.New(`the server has no synchronous standby (synchronous_standby_names is empty), so a commit would not outlive it; ` +
+	`set synchronous_standby_names, or say in queue.replicated_by who else keeps commits`)
+
+// database is the connections to a server, and the names of a schema's tables.
+type database struct {
+	pool   *pgxpool.Pool
+	schema string
+	wrap   func(context.Context) error
+}
+
+func newDatabase(ctx context.Context, o *Options) (*database, error) {
+	config, err := pgxpool.ParseConfig("")
+	if err != nil {
+		return nil, err
+	}
+	config.ConnConfig = o.Connect.Copy()
+	config.MaxConns = o.MaxConns
+	config.MaxConnIdleTime = time.Minute
+	config.HealthCheckPeriod = 10 * time.Second
+	if o.Pooler {
+		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	}
+	if config.ConnConfig.ConnectTimeout == 0 || config.ConnConfig.ConnectTimeout > attemptTime/2 {
+		config.ConnConfig.ConnectTimeout = attemptTime / 2
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, plain(err)
+	}
+	return &database{pool: pool, schema: pgx.Identifier{o.Schema}.Sanitize(), wrap: o.wrap}, nil
+}
+
+// sql puts the schema's name into a statement.
+func (d *database) sql(text string) string { return strings.ReplaceAll(text, "SCHEMA.", d.schema+".") }
+
+// settings are those of every transaction: none is answered before it is replicated, and none that falls asleep keeps a lock.
+const settings = `SELECT set_config('synchronous_commit', 'on', true), set_config('lock_timeout', '5s', true),
+	set_config('idle_in_transaction_session_timeout', '2s', true)`
+
+// transact runs one transaction, once.
+func (d *database) transact(ctx context.Context, run func(context.Context, pgx.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, attemptTime)
+	defer cancel()
+	if d.wrap != nil {
+		if err := d.wrap(ctx); err != nil {
+			return err
+		}
+	}
+	return pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, settings); err != nil {
+			return err
+		}
+		return run(ctx, tx)
+	})
+}
+
+// retry runs one transaction until it succeeds, fails for good or ctx ends.
+func (d *database) retry(ctx context.Context, run func(context.Context, pgx.Tx) error) error {
+	for delay := 20 * time.Millisecond; ; delay = min(2*delay, time.Second) {
+		err := d.transact(ctx, run)
+		if err == nil || !passing(err) {
+			return plain(err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", queue.ErrUnavailable, errors.Join(plain(err), ctx.Err()))
+		case <-time.After(delay):
+		}
+	}
+}
+
+// passing reports whether a transaction that failed so may succeed later: the connection, a lock, a standby, a failover.
+func passing(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return !errors.Is(err, queue.ErrFull) && !errors.Is(err, queue.ErrNotFound) && !errors.Is(err, queue.ErrLost) && !isRefusal(err)
+	}
+	switch pg.Code {
+	case "40001", "40P01", "25006", "25P03", "55P03":
+		return true
+	}
+	return strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "53") || strings.HasPrefix(pg.Code, "57")
+}
+
+// refusal is an error of ours: another try would say the same.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+func isRefusal(err error) bool {
+	var r refusal
+	return errors.As(err, &r)
+}
+
+// state is the SQLSTATE of an error, or "connection".
+func state(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code
+	}
+	return "connection"
+}
+
+// plain is an error as users see it: pgx repeats the connection's settings in some of its own.
+func plain(err error) error {
+	var connect *pgconn.ConnectError
+	var pg *pgconn.PgError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &pg):
+		return fmt.Errorf("%s (SQLSTATE %s)", pg.Message, pg.Code)
+	case errors.As(err, &connect):
+		cause := err
+		for next := errors.Unwrap(cause); next != nil; next = errors.Unwrap(cause) {
+			cause = next
+		}
+		return fmt.Errorf("connect to the database: %w", cause)
+	default:
+		return err
+	}
+}
