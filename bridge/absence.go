@@ -99,7 +99,7 @@ func (b *Bridge) emitAbsence(ctx context.Context, a absence.Alarm) error {
 		return err
 	}
 	_, err = b.queue.Append(ctx, &queue.Event{
-		ReceivedAt: a.At, ReceivedBy: hostname(), Endpoint: a.Endpoint, Body: body, Signal: decoded, Synthetic: true,
+		ReceivedAt: a.At, ReceivedBy: bridgeName(b.state.loaded.Config), Endpoint: a.Endpoint, Body: body, Signal: decoded, Synthetic: true,
 	}, "")
 	return err
 }

@@ -131,12 +131,9 @@ func (b *Bridge) startMetrics(context.Context) error {
 // startQueue opens the queue. Here, and only here, it is decided which engine that is.
 func (b *Bridge) startQueue(ctx context.Context) error {
 	cfg := b.state.loaded.Config
-	q, err := local.Open(ctx, local.Options{
-		Directory: cfg.Queue.Directory, Bridge: hostname(), Limits: queueLimits(cfg),
-		Capacity: cfg.Dedupe.Capacity, Window: cfg.Dedupe.Window, FS: queueFS(), Now: b.opts.Loader.Now, Log: b.opts.Log,
-	})
+	q, err := b.openQueue(ctx, cfg)
 	if err != nil {
-		return fmt.Errorf("opening the queue in %s: %w", cfg.Queue.Directory, err)
+		return err
 	}
 	b.queue = q
 	b.deferStop(q.Close)
@@ -145,6 +142,20 @@ func (b *Bridge) startQueue(ctx context.Context) error {
 		return b.registry.Register(c)
 	}
 	return nil
+}
+
+func (b *Bridge) openQueue(ctx context.Context, cfg *config.Config) (queue.Queue, error) {
+	if cfg.Queue.Shared != nil {
+		return b.openShared(ctx, cfg)
+	}
+	q, err := local.Open(ctx, local.Options{
+		Directory: cfg.Queue.Directory, Bridge: hostname(), Limits: queueLimits(cfg),
+		Capacity: cfg.Dedupe.Capacity, Window: cfg.Dedupe.Window, FS: queueFS(), Now: b.opts.Loader.Now, Log: b.opts.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("opening the queue in %s: %w", cfg.Queue.Directory, err)
+	}
+	return q, nil
 }
 
 // queueLimits are the queue's allowances by the configuration.

@@ -19,7 +19,8 @@
 //	    bridge/systemd, bridge/throwaway, outputs
 //	bridge                   wires the parts, owns their lifetimes
 //	    bridge/absence, bridge/admin, bridge/config, bridge/forward, bridge/logging, bridge/queue, bridge/queue/local,
-//	    bridge/queue/local/journal, bridge/secret, bridge/signal, bridge/systemd, bridge/webhook, outputs, outputs/all
+//	    bridge/queue/local/journal, bridge/queue/postgres, bridge/secret, bridge/signal, bridge/systemd, bridge/webhook, outputs,
+//	    outputs/all
 //	bridge/admin             metrics, health, status page and control socket
 //	    bridge/logging, bridge/queue, bridge/secret, bridge/signal
 //	bridge/config            TOML files to a checked, immutable Config; resolves secrets

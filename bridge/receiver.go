@@ -61,7 +61,7 @@ func (b *Bridge) handlerOptions(cfg *config.Config) webhook.Options {
 	return webhook.Options{
 		Endpoints: endpoints(cfg), KeepHeaders: keptHeaders(cfg), TrustedProxies: cfg.Server.TrustedProxies,
 		Allow: cfg.Server.Allow, MaxBodyBytes: cfg.Server.MaxBodyBytes, Window: cfg.Dedupe.Window,
-		Queue: b.queue, Bridge: hostname(), Log: b.opts.Log, Now: b.opts.Loader.Now,
+		Queue: b.queue, Bridge: bridgeName(cfg), Log: b.opts.Log, Now: b.opts.Loader.Now,
 	}
 }
 
@@ -69,7 +69,7 @@ func (b *Bridge) serverOptions(cfg *config.Config) webhook.ServerOptions {
 	o := webhook.ServerOptions{
 		TLSCert: cfg.Server.TLSCert, TLSKey: cfg.Server.TLSKey, ClientCAFile: cfg.Server.ClientCAFile,
 		Plaintext: cfg.Server.Plaintext, TrustedProxies: cfg.Server.TrustedProxies, MaxConnections: cfg.Server.MaxConnections,
-		StateDirectory: cfg.Queue.Directory, Log: b.opts.Log, Now: b.opts.Loader.Now,
+		StateDirectory: cfg.Server.StateDirectory, Log: b.opts.Log, Now: b.opts.Loader.Now,
 	}
 	if !usesSystemd(cfg) {
 		o.Listen = cfg.Server.Listen

@@ -29,8 +29,12 @@ type Options struct {
 
 	Plaintext bool // no TLS: a proxy in front of the daemon ends it
 
-	QueueDir string   // default: a folder of the test's own
-	Wrap     []string // a command that runs the daemon as its own process (nsenter), with the daemon's arguments behind it
+	Host        string        // an address of its own: the daemon listens at its ports 8443 and 9464; default: 127.0.0.1 and any port
+	Secret      string        // of the endpoint; default: a new one
+	SharedQueue bool          // Queue says which one
+	TLS         *testcert.Set // default: one of its own
+	QueueDir    string        // default: a folder of the test's own
+	Wrap        []string      // a command that runs the daemon as its own process (nsenter), with the daemon's arguments behind it
 
 	Env []string // of the daemon, beside the test's own
 }
@@ -54,10 +58,12 @@ type Bridge struct {
 // New writes a configuration for o and prepares a daemon without starting it.
 func New(t testing.TB, o Options) *Bridge {
 	t.Helper()
-	b := &Bridge{Dir: t.TempDir(), Binary: Binary(t), Secret: "throw-away " + sender.NewUUID(nil), t: t}
+	b := &Bridge{Dir: t.TempDir(), Binary: Binary(t), Secret: cmp.Or(o.Secret, "throw-away "+sender.NewUUID(nil)), t: t}
 	run := shortDir(t)
 	b.ConfigPath, b.Socket = filepath.Join(b.Dir, "config.toml"), filepath.Join(run, "admin.sock")
-	b.TLS = testcert.NewSet(t, b.Dir)
+	if b.TLS = o.TLS; b.TLS == nil {
+		b.TLS = testcert.NewSet(t, b.Dir)
+	}
 	b.Notify = NewNotifications(t, filepath.Join(run, "notify"))
 	secretFile := filepath.Join(b.Dir, "webhook-secret")
 	if err := os.WriteFile(secretFile, []byte(b.Secret+"\n"), 0o600); err != nil {

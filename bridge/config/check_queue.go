@@ -39,7 +39,9 @@ func (l *loader) directory(variable, fallback string) string {
 // checkQueue reads [queue].
 func (l *loader) checkQueue() {
 	at, q := path("queue"), l.file.Queue
-	if q.Directory == "" {
+	l.oneOf(at.key("kind"), q.Kind, "local", "postgres")
+	shared := q.Kind == "postgres"
+	if q.Directory == "" && !shared {
 		q.Directory = l.directory("STATE_DIRECTORY", defaultStateDirectory)
 	}
 	l.cfg.Queue = Queue{Directory: q.Directory, MaxBytes: q.MaxBytes, QuarantineMaxBytes: q.QuarantineMaxBytes, Keep: time.Duration(q.Keep)}
@@ -49,6 +51,14 @@ func (l *loader) checkQueue() {
 		within(l, at.key("keep"), time.Duration(q.Keep), time.Second, maxWindow, formatDuration)
 	}
 	l.checkRoom(at, q)
+	if l.cfg.Server.StateDirectory == "" {
+		l.cfg.Server.StateDirectory = q.Directory
+	}
+	if shared {
+		l.checkSharedQueue(at, q)
+		return
+	}
+	l.onlyWith(at, "kind = \"postgres\"", "url", "password", "client_cert", "client_key", "ca_file", "schema", "replicated_by", "bridge_name", "takeover", "pooler")
 	l.checkDirectory(at.key("directory"), q)
 }
 

@@ -35,6 +35,7 @@ type Server struct {
 	Allow          []netip.Prefix
 	MaxBodyBytes   int64
 	MaxConnections int
+	StateDirectory string // for certificates that ACME brings
 	ACME           *ACME // nil: none
 }
 
@@ -68,10 +69,26 @@ type Endpoint struct {
 
 // Queue is [queue].
 type Queue struct {
-	Directory          string
+	Directory          string // "" with a shared queue
 	MaxBytes           int64
 	QuarantineMaxBytes int64
 	Keep               time.Duration // how long delivered events are kept for a replay, within MaxBytes; 0: not
+
+	Shared *SharedQueue // nil: the queue is this host's own
+}
+
+// SharedQueue is [queue] with kind = "postgres".
+type SharedQueue struct {
+	URL          string // postgres://, without a password
+	Password     secret.Value
+	ClientCert   string
+	ClientKey    string
+	CAFile       string // "": the system's
+	Schema       string
+	ReplicatedBy string // standby | storage | nothing
+	BridgeName   string // "": the host's name
+	Takeover     time.Duration
+	Pooler       bool
 }
 
 // FrameBytes is room for what is stored with the body of a webhook: headers, names and the frame of the record.

@@ -33,6 +33,7 @@ type serverTable struct {
 	Allow          []string   `toml:"allow"`
 	MaxBodyBytes   int64      `toml:"max_body_bytes"`
 	MaxConnections int        `toml:"max_connections"`
+	StateDirectory string     `toml:"state_directory"`
 	ACME           *acmeTable `toml:"acme"`
 }
 
@@ -63,6 +64,18 @@ type queueTable struct {
 	QuarantineMaxBytes int64  `toml:"quarantine_max_bytes"`
 
 	Keep optionalDuration `toml:"keep"`
+
+	Kind         string        `toml:"kind"`
+	URL          string        `toml:"url"`
+	Password     secret.Ref    `toml:"password"`
+	ClientCert   string        `toml:"client_cert"`
+	ClientKey    string        `toml:"client_key"`
+	CAFile       string        `toml:"ca_file"`
+	Schema       string        `toml:"schema"`
+	ReplicatedBy string        `toml:"replicated_by"`
+	BridgeName   string        `toml:"bridge_name"`
+	Takeover     time.Duration `toml:"takeover"`
+	Pooler       bool          `toml:"pooler"`
 }
 
 type dedupeTable struct {
@@ -111,7 +124,8 @@ func newFileTable() fileTable {
 			MaxBodyBytes:   1 << 20,
 			MaxConnections: 1024,
 		},
-		Queue:  queueTable{MaxBytes: 2 << 30, QuarantineMaxBytes: 256 << 20},
+		Queue: queueTable{MaxBytes: 2 << 30, QuarantineMaxBytes: 256 << 20, Kind: "local", Schema: "linuxguard_bridge", ReplicatedBy: "standby",
+			Takeover: 5 * time.Second},
 		Dedupe: dedupeTable{Capacity: 1_000_000, Window: 72 * time.Hour},
 		Admin:  adminTable{Listen: "127.0.0.1:9464"},
 		Log:    logTable{Level: "info", Format: "auto"},

@@ -67,7 +67,7 @@ func newHost(t *testing.T) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"client-ca.pem", "acme-ca.pem", "siem-ca.pem", "splunk-ca.pem"} {
+	for _, name := range []string{"client-ca.pem", "acme-ca.pem", "siem-ca.pem", "splunk-ca.pem", "queue-ca.pem"} {
 		h.write(t, "tls/"+name, string(pair.CertPEM)) // any certificate will do
 	}
 	for _, name := range []string{"server", "client"} {
@@ -77,7 +77,7 @@ func newHost(t *testing.T) *host {
 	}
 	h.write(t, "tls/cert.pem", read(t, filepath.Join(h.dir, "tls/server.pem")))
 	h.write(t, "tls/key.pem", read(t, filepath.Join(h.dir, "tls/server.key")))
-	for _, name := range []string{"webhook-secret", "webhook-auth", "admin-password", "splunk-token"} {
+	for _, name := range []string{"webhook-secret", "webhook-auth", "admin-password", "splunk-token", "queue-password"} {
 		h.write(t, "credentials/"+name, "0123456789abcdef-"+name)
 	}
 	h.write(t, "credentials/proxy-auth", "user:password")
@@ -187,9 +187,26 @@ func TestWithoutSecretsSaysWhatIsMissing(t *testing.T) {
 
 func TestEveryExampleIsValid(t *testing.T) {
 	t.Parallel()
-	text := turnOn(t, func(table confdoc.Table, _ confdoc.Key) bool { return table.Name != "server.acme" })
+	text := turnOn(t, func(table confdoc.Table, key confdoc.Key) bool { return table.Name != "server.acme" && !isShared(table, key) })
 	_, report, _ := newHost(t).load(text)
 	mustBeClean(t, report)
+}
+
+// isShared reports whether a key is for a queue that bridges share.
+func isShared(table confdoc.Table, key confdoc.Key) bool {
+	return table.Name == "queue" && slices.Contains([]string{"kind", "url", "password", "client_cert", "client_key", "ca_file", "schema", "replicated_by",
+		"bridge_name", "takeover", "pooler"}, key.Name)
+}
+
+func TestSharedQueueExampleIsValid(t *testing.T) {
+	t.Parallel()
+	text := turnOn(t, func(table confdoc.Table, key confdoc.Key) bool { return isShared(table, key) || table.Name == "output.siem" || table.Name == "output.splunk" })
+	text = strings.Replace(text, `kind = "local"`, `kind = "postgres"`, 1)
+	h := newHost(t)
+	_, report, _ := h.load(text)
+	for _, p := range report.Errors() {
+		t.Errorf("%+v", p)
+	}
 }
 
 func TestACMEExampleIsValid(t *testing.T) {
