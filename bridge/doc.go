@@ -15,8 +15,8 @@
 // what the packages of the daemon import of each other; whoever changes it changes the architecture.
 //
 //	cmd/linuxguard-bridge    the command: a thin main, one file a subcommand
-//	    bridge, bridge/admin, bridge/config, bridge/logging, bridge/queue/local, bridge/secret, bridge/sender, bridge/signal,
-//	    bridge/systemd, bridge/throwaway, outputs
+//	    bridge, bridge/admin, bridge/config, bridge/logging, bridge/queue/local, bridge/queue/postgres, bridge/secret, bridge/sender,
+//	    bridge/signal, bridge/systemd, bridge/throwaway, outputs
 //	bridge                   wires the parts, owns their lifetimes
 //	    bridge/absence, bridge/admin, bridge/config, bridge/forward, bridge/logging, bridge/queue, bridge/queue/local,
 //	    bridge/queue/local/journal, bridge/queue/postgres, bridge/secret, bridge/signal, bridge/systemd, bridge/webhook, outputs,

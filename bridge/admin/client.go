@@ -106,6 +106,11 @@ func (c *Client) Replay(ctx context.Context, output string, since time.Duration)
 	return a, c.call(ctx, http.MethodPost, "/v1/queue/replay", ReplayRequest{Output: output, Since: since.String()}, &a)
 }
 
+// Forget ends an output that no bridge delivers to any more, or forgets a bridge of a shared queue.
+func (c *Client) Forget(ctx context.Context, req ForgetRequest) (a ForgetAnswer, err error) {
+	return a, c.call(ctx, http.MethodPost, "/v1/queue/forget", req, &a)
+}
+
 func itemPath(id uint64) string { return "/v1/quarantine/" + strconv.FormatUint(id, 10) }
 
 func (c *Client) call(ctx context.Context, method, path string, body, answer any) error {

@@ -46,6 +46,7 @@ func (s *Server) controlRoutes() http.Handler {
 	mux.Handle("GET /v1/losses", s.answer(s.listLosses))
 	mux.Handle("POST /v1/losses/{id}/acknowledge", s.answer(s.acknowledgeLoss))
 	mux.Handle("POST /v1/queue/replay", s.answer(s.replay))
+	mux.Handle("POST /v1/queue/forget", s.answer(s.forget))
 	mux.HandleFunc("GET /v1/queue/backup", s.backup)
 	return mux
 }

@@ -88,6 +88,43 @@ type ReplayAnswer struct {
 	Events uint64    `json:"events"`
 }
 
+// ForgetRequest names an output, or a bridge of a shared queue, that has gone for good.
+type ForgetRequest struct {
+	Output string `json:"output,omitempty"`
+	Bridge string `json:"bridge,omitempty"`
+}
+
+// ForgetAnswer says what an output had left; they are given up.
+type ForgetAnswer struct {
+	ForgetRequest
+	Events uint64 `json:"events"`
+}
+
+// forget ends an output that no bridge delivers to any more, or forgets a bridge.
+func (s *Server) forget(ctx context.Context, r *http.Request) (any, error) {
+	var a ForgetAnswer
+	if err := decodeRequest(r, &a.ForgetRequest); err != nil {
+		return nil, err
+	}
+	var err error
+	switch shared, ok := s.opts.Queue.(BridgeForgetter); {
+	case (a.Output == "") == (a.Bridge == ""):
+		return nil, &requestError{"name one output or one bridge"}
+	case a.Output != "":
+		a.Events, err = s.opts.Queue.Forget(ctx, a.Output)
+	case !ok:
+		return nil, &requestError{"the queue is this host's own: there is no other bridge"}
+	default:
+		err = shared.ForgetBridge(ctx, a.Bridge)
+	}
+	if errors.Is(err, queue.ErrNotFound) {
+		return nil, &requestError{"there is none of that name"}
+	}
+	s.logAction(ctx, r, "an output or a bridge is forgotten", "queue_forgotten", err,
+		slog.String("output", a.Output), slog.String("bridge", a.Bridge), slog.Uint64("events", a.Events))
+	return a, err
+}
+
 // replay moves an output's cursor back.
 func (s *Server) replay(ctx context.Context, r *http.Request) (any, error) {
 	var req ReplayRequest

@@ -36,12 +36,19 @@ type Queue interface {
 	queue.DeadLetters
 	queue.History
 	queue.LossLedger
-	Replayer
+	OutputMover
 }
 
-// Replayer sends an output again what it has had; see queue.Outputs.
-type Replayer interface {
+// OutputMover sends an output again what it has had, and ends one; see queue.Outputs.
+type OutputMover interface {
 	Replay(ctx context.Context, output string, since time.Time) (events uint64, err error)
+	Forget(ctx context.Context, output string) (left uint64, err error)
+}
+
+// BridgeForgetter is a queue that several bridges share.
+type BridgeForgetter interface {
+	// ForgetBridge takes back what a bridge has declared last. queue.ErrNotFound: there is no such bridge.
+	ForgetBridge(ctx context.Context, name string) error
 }
 
 // Options is what New needs; every field must be set, Access may be zero.

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
@@ -165,6 +166,19 @@ type QueueReport struct {
 	Losses      int    `json:"losses"` // that nobody has acknowledged
 	LostEvents  uint64 `json:"lost_events"`
 	LostUnknown bool   `json:"lost_unknown,omitempty"` // some of the losses have no known number
+
+	Bridges []BridgeReport `json:"bridges,omitempty"` // of a shared queue
+}
+
+// BridgeReport is one bridge of a shared queue.
+type BridgeReport struct {
+	Name       string    `json:"name"`
+	Host       string    `json:"host"`
+	Version    string    `json:"version"`
+	ConfigHash string    `json:"config_hash"`
+	SeenAt     time.Time `json:"seen_at"` // its last sign of life
+	Running    bool      `json:"running"` // that is recent
+	This       bool      `json:"this,omitempty"`
 }
 
 // status joins the bridge's report with the queue's.
@@ -175,6 +189,9 @@ func (s *Server) status() Status {
 	st.Outputs = append([]OutputReport(nil), st.Outputs...) // the report's slice is the bridge's
 	for i := range st.Outputs {
 		st.Outputs[i].Queued = queuedReport(q.Outputs, st.Outputs[i].Name)
+	}
+	if found := bridgeWarnings(q.Bridges); len(found) > 0 {
+		st.Warnings = append(st.Warnings[:len(st.Warnings):len(st.Warnings)], found...)
 	}
 	if q.Healthy && !q.Full && q.Problem != "" {
 		st.Warnings = append(st.Warnings[:len(st.Warnings):len(st.Warnings)], q.Problem)
@@ -189,8 +206,35 @@ func queueReport(q queue.Status) QueueReport {
 		Bytes: q.Bytes, MaxBytes: q.MaxBytes, DiskBytes: q.DiskBytes,
 		Quarantine: q.DeadLetters, QuarantineBytes: q.QuarantineBytes, QuarantineMaxBytes: q.QuarantineMaxBytes,
 		Remembered: q.Remembered, Capacity: q.Capacity, WindowCovered: q.WindowCovered, CapacityLasts: capacityLasts(q),
-		Evicted: q.Evicted, Losses: q.Losses, LostEvents: q.LostEvents, LostUnknown: q.LostUnknown,
+		Evicted: q.Evicted, Losses: q.Losses, LostEvents: q.LostEvents, LostUnknown: q.LostUnknown, Bridges: bridgeReports(q.Bridges),
 	}
+}
+
+func bridgeReports(bridges []queue.BridgeStatus) []BridgeReport {
+	var all []BridgeReport
+	for _, b := range bridges {
+		all = append(all, BridgeReport(b))
+	}
+	return all
+}
+
+// bridgeWarnings are what is wrong with how bridges share a queue: two of one name, and configurations that differ.
+func bridgeWarnings(bridges []queue.BridgeStatus) []string {
+	var warnings []string
+	names, hashes := map[string]bool{}, map[string]bool{}
+	for _, b := range bridges {
+		if !b.Running {
+			continue
+		}
+		if names[b.Name] {
+			warnings = append(warnings, fmt.Sprintf("two bridges are called %s: give each its own queue.bridge_name", b.Name))
+		}
+		names[b.Name], hashes[b.ConfigHash] = true, true
+	}
+	if len(hashes) > 1 {
+		warnings = append(warnings, "the bridges' configuration files differ: each takes over the other's outputs, so they should name the same ones")
+	}
+	return warnings
 }
 
 // capacityLasts is how long the memory of deliveries would cover at the rate of those that it holds. Less than a minute tells

@@ -26,6 +26,11 @@ var messageIDs = map[string]string{
 	"queue_recovered":      "f50a464bbed74958816738c35ccba52c", // it can again
 	"queue_damaged":        "98f1e4bdb6eb406ea4c7f704efdc2d22", // something that was acknowledged is damaged or missing
 	"queue_replayed":       "b5026d369e1145a3ae71b9b2e3f6eff2", // an operator has events sent to an output again
+	"queue_not_replicated": "2216134822f343048b0e824175e02e79", // the shared queue's server has no synchronous standby: senders get 503
+	"queue_rolled_back":    "82e903bdcc8c4cc487ab82b0a24289bb", // the shared queue's database has gone back in time
+	"queue_forgotten":      "4791cad613e24e4480c32995932f7439", // an operator has forgotten an output or a bridge
+	"output_claimed":       "74436ea707a94944a4ca494e8b016d66", // this bridge has taken an output over, or begins to own it
+	"output_lost":          "12ace1da3d084c289eefd8a93fd77aea", // this bridge owns an output or a role no more
 	"loss_acknowledged":    "2cf4648248944ecc8f8e2b853632fe48", // an operator took note of a loss
 	"dedupe_evicted":       "bd33820d7152408f996a5825d0ab33bf", // the memory of seen deliveries is too small for its window
 	"request_refused":      "f9e5c20befa74fb591dec05ad7744e81", // a request was refused

@@ -50,6 +50,16 @@ func TestControlCommands(t *testing.T) {
 		o.State, o.Level, o.Peer, o.Dropped, o.Lost = "standby", "", "", 1, 2
 		b.Queue.State.Outputs[0].Owner = "bridge-2"
 	}
+	shared := func(b *admintest.Bridge) {
+		standby(b)
+		now := admintest.Now()
+		b.Queue.State.Bridges = []queue.BridgeStatus{
+			{Name: "bridge-1", Host: "web-01", Version: "1.2.3", ConfigHash: "5f70bf18a086007016e948b0", SeenAt: now.Add(-time.Second), Running: true, This: true},
+			{Name: "bridge-2", Host: "web-02", Version: "1.2.3", ConfigHash: "0123456789abcdef01234567", SeenAt: now.Add(-time.Second), Running: true},
+			{Name: "bridge-2", Host: "web-03", Version: "1.2.3", ConfigHash: "0123456789abcdef01234567", SeenAt: now.Add(-2 * time.Second), Running: true},
+			{Name: "bridge-3", Host: "web-04", Version: "1.2.2", ConfigHash: "5f70bf18a086007016e948b0", SeenAt: now.Add(-time.Hour)},
+		}
+	}
 	troubled := func(b *admintest.Bridge) {
 		healthy(b)
 		b.Queue.State.Full, b.Queue.State.Problem = true, "max_bytes is used up"
@@ -117,6 +127,15 @@ func TestControlCommands(t *testing.T) {
 		"queue-replay-json":         {args: "queue replay --output splunk --since 24h --json"},
 		"queue-replay-bad":          {args: "queue replay --output splunk --since -1h"},
 		"queue-replay-nothing":      {args: "queue replay --output splunk"},
+		"queue-forget-output":       {args: "queue forget old-siem"},
+		"queue-forget-bridge":       {args: "queue forget --bridge bridge-2"},
+		"queue-forget-json":         {args: "queue forget old-siem --json"},
+		"queue-forget-unknown":      {args: "queue forget nope"},
+		"queue-forget-both":         {args: "queue forget siem --bridge bridge-2"},
+		"queue-forget-nothing":      {args: "queue forget"},
+		"help-queue-forget":         {args: "queue forget --help"},
+		"help-queue-init":           {args: "queue init --help"},
+		"status-shared":             {args: "status", with: shared},
 		"queue-replay-unknown":      {args: "queue replay --output nope --since 24h"},
 		"quarantine-list-receipt":   {args: "quarantine list --on-receipt"},
 		"quarantine-list-both":      {args: "quarantine list --on-receipt --output splunk"},

@@ -181,6 +181,17 @@ func (p *printer) statusQueue(st admin.Status) {
 		p.printf("; at this rate full after %s", admin.FormatDuration(q.CapacityLasts))
 	}
 	p.printf("\n")
+	for _, b := range q.Bridges {
+		state := "runs"
+		switch {
+		case b.This:
+			state = "this one"
+		case !b.Running:
+			state = p.paint(yellow, "no sign of life")
+		}
+		p.printf("  bridge      %s on %s, version %s, configuration %.12s: %s, seen %s\n", logging.Clean(b.Name), logging.Clean(b.Host),
+			logging.Clean(b.Version), logging.Clean(b.ConfigHash), state, ago(st.At, b.SeenAt))
+	}
 	if q.Evicted > 0 {
 		p.note(yellow, counted(q.Evicted, "delivery")+" forgotten too early since the bridge started: raise dedupe.capacity")
 	}

@@ -164,7 +164,29 @@ func (q *Queue) Acknowledge(_ context.Context, id uint64, who string) error {
 	return nil
 }
 
-// Replay implements admin.Replayer.
+// Forget implements admin.OutputMover.
+func (q *Queue) Forget(_ context.Context, output string) (uint64, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if output == "nope" {
+		return 0, queue.ErrNotFound
+	}
+	q.Log = append(q.Log, "forget output "+output)
+	return 12, q.Fail
+}
+
+// ForgetBridge implements admin.BridgeForgetter.
+func (q *Queue) ForgetBridge(_ context.Context, name string) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if name == "nope" {
+		return queue.ErrNotFound
+	}
+	q.Log = append(q.Log, "forget bridge "+name)
+	return q.Fail
+}
+
+// Replay implements admin.OutputMover.
 func (q *Queue) Replay(_ context.Context, output string, since time.Time) (uint64, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
