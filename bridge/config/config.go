@@ -36,7 +36,7 @@ type Server struct {
 	MaxBodyBytes   int64
 	MaxConnections int
 	StateDirectory string // for certificates that ACME brings
-	ACME           *ACME // nil: none
+	ACME           *ACME  // nil: none
 }
 
 // ACME is [server.acme].
