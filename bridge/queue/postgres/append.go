@@ -230,7 +230,9 @@ func (c *commit) run() error {
 	if err := c.judge(ctx, conn.Conn()); err != nil {
 		return err
 	}
-	return c.write(ctx, conn.Conn())
+	_ = c.q.db.warned(conn.Conn().PgConn()) // of a statement before
+	err = c.write(ctx, conn.Conn())
+	return errors.Join(err, c.q.db.warned(conn.Conn().PgConn()))
 }
 
 const selectMeta = `SELECT bridge_id, last_seq, total, pruned_seq, pruned_total, last_item, forgotten, evicted,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,6 +24,28 @@ type database struct {
 	pool   *pgxpool.Pool
 	schema string
 	wrap   func(context.Context) error
+
+	warnings sync.Map // *pgconn.PgConn to the text of the last warning that its server has given
+}
+
+// errNotWaited says that a commit was answered before it was replicated.
+var errNotWaited = errors.New("the server has committed without waiting for its standby")
+
+// noteWarning keeps what a server warns of. Somebody who cancels a COMMIT that waits for a standby makes the server answer COMMIT, with a
+// warning that it may be on this server only.
+func (d *database) noteWarning(conn *pgconn.PgConn, n *pgconn.Notice) {
+	if n.SeverityUnlocalized == "WARNING" {
+		d.warnings.Store(conn, n.Message)
+	}
+}
+
+// warned returns an error when the server has warned since the last call.
+func (d *database) warned(conn *pgconn.PgConn) error {
+	text, ok := d.warnings.LoadAndDelete(conn)
+	if !ok {
+		return nil
+	}
+	return fmt.Errorf("%w: %v", errNotWaited, text)
 }
 
 func newDatabase(ctx context.Context, o *Options) (*database, error) {
@@ -40,11 +63,13 @@ func newDatabase(ctx context.Context, o *Options) (*database, error) {
 	if config.ConnConfig.ConnectTimeout == 0 || config.ConnConfig.ConnectTimeout > attemptTime/2 {
 		config.ConnConfig.ConnectTimeout = attemptTime / 2
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
+	d := &database{schema: pgx.Identifier{o.Schema}.Sanitize(), wrap: o.wrap}
+	config.ConnConfig.OnNotice = d.noteWarning
+	config.BeforeClose = func(conn *pgx.Conn) { d.warnings.Delete(conn.PgConn()) }
+	if d.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, plain(err)
 	}
-	return &database{pool: pool, schema: pgx.Identifier{o.Schema}.Sanitize(), wrap: o.wrap}, nil
+	return d, nil
 }
 
 // sql puts the schema's name into a statement.
@@ -63,12 +88,19 @@ func (d *database) transact(ctx context.Context, run func(context.Context, pgx.T
 			return err
 		}
 	}
-	return pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error {
+	conn, err := d.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	_ = d.warned(conn.Conn().PgConn()) // of a statement before
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, settings); err != nil {
 			return err
 		}
 		return run(ctx, tx)
 	})
+	return errors.Join(err, d.warned(conn.Conn().PgConn()))
 }
 
 // retry runs one transaction until it succeeds, fails for good or ctx ends.

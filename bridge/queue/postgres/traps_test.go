@@ -160,7 +160,7 @@ func (r *rig) commitLocally() {
 func TestKnownIsNotDurable(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, ownServer(t))
-	q := r.open("a", nil)
+	q := r.open("a", func(o *Options) { o.Takeover = time.Minute }) // the tenure outlives what follows
 	r.accept(q, 1)
 	tenure, err := q.Claim(r.ctx(), "siem")
 	if err != nil {
@@ -168,10 +168,15 @@ func TestKnownIsNotDurable(t *testing.T) {
 	}
 	r.breakReplication()
 	e := r.event(2)
-	if _, err := q.Append(r.moment(500*time.Millisecond), e, ""); !errors.Is(err, queue.ErrUnavailable) {
+	answered := make(chan error, 1)
+	go func() {
+		_, err := q.Append(r.moment(3*time.Second), e, "")
+		answered <- err
+	}()
+	r.commitLocally()
+	if err := <-answered; !errors.Is(err, queue.ErrUnavailable) {
 		t.Errorf("append without the standby: %v", err)
 	}
-	r.commitLocally()
 	var there bool
 	r.eventually("the row that is on one server only", func() bool {
 		conn, err := pgx.ConnectConfig(r.ctx(), connectAs(t, r.server, postgres.Superuser))
