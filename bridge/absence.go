@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/absence"
@@ -13,22 +14,43 @@ import (
 
 // startAbsence watches the endpoints that must be heard from.
 func (b *Bridge) startAbsence(context.Context) error { //nolint:contextcheck // it runs until Stop
+	var role atomic.Pointer[queue.Lease]
 	b.absence = absence.New(absence.Options{
 		Now: b.opts.Loader.Now, Log: b.opts.Log, LastHeard: b.lastHeard, Emit: b.emitAbsence,
+		Active: func() bool { l := role.Load(); return l != nil && (*l).Valid() },
 	})
 	b.absence.Set(watched(b.state.loaded.Config))
 	ctx, end := context.WithCancel(b.lifetime)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		b.absence.Run(ctx)
-	}()
+	var wg sync.WaitGroup
+	wg.Go(func() { b.absence.Run(ctx) })
+	wg.Go(func() { b.holdAbsence(ctx, &role) })
 	b.deferStop(func(context.Context) error {
 		end()
-		<-ended
+		wg.Wait()
 		return nil
 	})
 	return b.registry.Register(b.absence)
+}
+
+// holdAbsence keeps this bridge in line for the role of the one that raises the alarm.
+func (b *Bridge) holdAbsence(ctx context.Context, role *atomic.Pointer[queue.Lease]) {
+	for ctx.Err() == nil {
+		l, err := b.queue.Hold(ctx, "absence")
+		if err != nil { // the queue is closed, or tells what is wrong with it
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+			continue
+		}
+		role.Store(&l)
+		select {
+		case <-l.Lost():
+		case <-ctx.Done():
+			l.Release()
+		}
+		role.Store(nil)
+	}
 }
 
 func watched(cfg *config.Config) []absence.Endpoint {
@@ -99,7 +121,8 @@ func (b *Bridge) emitAbsence(ctx context.Context, a absence.Alarm) error {
 		return err
 	}
 	_, err = b.queue.Append(ctx, &queue.Event{
-		ReceivedAt: a.At, ReceivedBy: bridgeName(b.state.loaded.Config), Endpoint: a.Endpoint, Body: body, Signal: decoded, Synthetic: true,
+		ReceivedAt: b.opts.Loader.Now(), ReceivedBy: b.name, Endpoint: a.Endpoint, Body: body, Signal: decoded, Synthetic: true,
+		DeliveryID: decoded.SignalID, // another bridge that raises the same alarm raises no second one
 	}, "")
 	return err
 }

@@ -40,6 +40,7 @@ type Bridge struct {
 	started  time.Time
 	registry *prometheus.Registry
 	queue    queue.Queue
+	name     string // of this bridge, beside others on one queue
 	fleet    *fleet
 	handler  *webhook.Handler
 	server   *webhook.Server
@@ -79,6 +80,7 @@ func Start(ctx context.Context, opts Options, loaded *Loaded, report *config.Rep
 	}
 	b := &Bridge{opts: opts, started: opts.Loader.Now(), registry: prometheus.NewRegistry()}
 	b.lifetime, b.end = context.WithCancel(context.WithoutCancel(ctx))
+	b.name = bridgeName(loaded.Config)
 	b.state = state{loaded: loaded, warnings: warningTexts(report), loadedAt: b.started}
 	for _, step := range []func(context.Context) error{
 		b.startMetrics, b.startQueue, b.startOutputs, b.startReceiver, b.startAbsence, b.startAdmin,

@@ -35,7 +35,7 @@ type Alarm struct {
 	Endpoint    string
 	ExpectEvery time.Duration
 	LastHeard   time.Time // zero: nothing since the bridge started
-	At          time.Time // when it was noticed
+	At          time.Time // when it began: expect_every after the last delivery, so that every bridge names the same alarm
 }
 
 // Options is what New needs; Emit may be nil when no endpoint asks for an event.
@@ -44,6 +44,8 @@ type Options struct {
 	Log *slog.Logger
 	// LastHeard returns when the endpoint last verified a request, zero for never.
 	LastHeard func(endpoint string) time.Time
+	// Active reports whether it is this process that raises alarms, of those that share a queue. Nil: it is.
+	Active func() bool
 	// Emit makes the alarm an event for the outputs, durably. An error has it called again at the next look.
 	Emit func(context.Context, Alarm) error
 }
@@ -133,6 +135,12 @@ func (m *Monitor) look() []Alarm {
 	now := m.opts.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.opts.Active != nil && !m.opts.Active() {
+		for _, w := range m.watched { // whoever raises alarms now has them
+			w.overdue, w.unsent = false, false
+		}
+		return nil
+	}
 	var due []Alarm
 	for _, w := range m.watched {
 		heard := m.opts.LastHeard(w.Name)
@@ -142,7 +150,7 @@ func (m *Monitor) look() []Alarm {
 		}
 		switch overdue := now.Sub(from) >= w.ExpectEvery; {
 		case overdue && !w.overdue:
-			m.raise(w, heard, now)
+			m.raise(w, heard, from.Add(w.ExpectEvery))
 		case !overdue && w.overdue:
 			w.overdue, w.unsent = false, false
 			m.opts.Log.Info("the endpoint is heard again", slog.String("event", "endpoint_heard"), slog.String("endpoint", w.Name))

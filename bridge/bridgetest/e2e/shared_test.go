@@ -42,7 +42,7 @@ type pair struct {
 const sharedTakeover = 3 * time.Second
 
 // newPair starts everything: a primary with a synchronous standby, two bridges, HAProxy.
-func newPair(t *testing.T) *pair {
+func newPair(t *testing.T, endpoint string) *pair {
 	t.Helper()
 	p := &pair{t: t, acks: map[string]map[uint64]bool{}, hec: counterparts.HECReceiver(t, counterparts.HECOptions{}),
 		rsyslog: counterparts.Rsyslog(t, counterparts.RsyslogOptions{})}
@@ -53,7 +53,7 @@ func newPair(t *testing.T) *pair {
 		host := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(126), rand.IntN(256), 1+rand.IntN(254))
 		p.direct[i] = host + ":8443"
 		p.bridges[i] = bridgetest.Start(t, bridgetest.Options{
-			Host: host, Secret: secret, TLS: p.tls, SharedQueue: true, Queue: p.queue(i), Env: []string{"LINUXGUARD_TEST_TOKEN=x"}, Outputs: `
+			Host: host, Secret: secret, TLS: p.tls, SharedQueue: true, Queue: p.queue(i), Endpoint: endpoint, Env: []string{"LINUXGUARD_TEST_TOKEN=x"}, Outputs: `
 [output.splunk]
 type = "splunk_hec"
 urls = ["` + p.hec.URL() + `"]
@@ -306,7 +306,7 @@ func (p *pair) fromSyslog() sequences {
 // sequences, none is left out.
 func TestPairKills(t *testing.T) {
 	t.Parallel()
-	p := newPair(t)
+	p := newPair(t, "")
 	stop := p.load(6)
 	defer stop()
 	p.more(100, "at first")
@@ -350,7 +350,7 @@ func (p *pair) rejoin() {
 // batch that was under way.
 func TestSleepingOwner(t *testing.T) {
 	t.Parallel()
-	p := newPair(t)
+	p := newPair(t, "")
 	stop := p.load(6)
 	defer stop()
 	p.more(50, "at first")
@@ -402,10 +402,52 @@ func (p *pair) owner(output string) *bridgetest.Bridge {
 	return found
 }
 
+// TestAbsenceOnce: no bridge raises the absence alarm while another one is heard from, and one absence is one event, also when the bridge
+// that raised it dies.
+func TestAbsenceOnce(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, "expect_every = \"4s\"\nexpect_event = true")
+	alarms := func() int { // a kill can repeat a record, under its sequence
+		found := map[string]string{}
+		p.hec.Each(func(e counterparts.HECEvent) {
+			if e.Event["signal_type"] == "bridge_endpoint_overdue" {
+				found[fmt.Sprint(e.Event["bridge_seq"])] = fmt.Sprint(e.Event["signal_id"])
+			}
+		})
+		if len(found) > 1 {
+			t.Log(found)
+		}
+		return len(found)
+	}
+	client := p.bridges[1].Client(sender.ClientOptions{})
+	for until := time.Now().Add(9 * time.Second); time.Now().Before(until); time.Sleep(500 * time.Millisecond) { // traffic at one bridge only
+		p.bridges[1].MustPost(client, body(func(*sender.Envelope) {}), "accepted")
+	}
+	if n := alarms(); n != 0 {
+		t.Errorf("%d alarms although one bridge was heard from", n)
+	}
+	bridgetest.Eventually(t, arrive, "the alarm", func() bool { return alarms() > 0 })
+	p.bridges[0].Kill() // whichever raised it, the other one looks next
+	bridgetest.Eventually(t, arrive, "the other bridge to own the outputs", func() bool {
+		s := p.bridges[1].Status()
+		return len(s.Outputs) == 2 && s.Outputs[0].Queued.Owner == "bridge-b" && s.Outputs[1].Queued.Owner == "bridge-b"
+	})
+	p.bridges[0].Start()
+	p.bridges[1].Kill()
+	bridgetest.Eventually(t, arrive, "the first bridge to own the outputs", func() bool {
+		s := p.bridges[0].Status()
+		return len(s.Outputs) == 2 && s.Outputs[0].Queued.Owner == "bridge-a" && s.Outputs[1].Queued.Owner == "bridge-a"
+	})
+	p.bridges[1].Start()
+	if n := alarms(); n != 1 {
+		t.Errorf("%d events for one absence", n)
+	}
+}
+
 // TestDatabaseAway: while the database is away webhooks wait and get 503, the bridge says so, and goes on by itself when it is back.
 func TestDatabaseAway(t *testing.T) {
 	t.Parallel()
-	p := newPair(t)
+	p := newPair(t, "")
 	client := p.bridges[0].Client(sender.ClientOptions{Timeout: 20 * time.Second})
 	p.bridges[0].MustPost(client, body(func(*sender.Envelope) {}), "accepted")
 	p.primary.Pause()
