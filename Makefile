@@ -32,6 +32,10 @@ build: ## build the static binary bin/linuxguard-bridge
 demo: build ## run the bridge on throw-away secrets, send it samples and show what became of each
 	$(BINARY) demo
 
+.PHONY: demo-ha
+demo-ha: counterparts ## two bridges on one PostgreSQL with a standby: kill a bridge, then the primary, and show what became of every signal
+	$(GO) test -tags demo -count=1 -timeout 10m -run '^TestDemo$$' ./bridge/bridgetest/e2e -v | grep -v -e '^=== ' -e '^--- ' -e '_test.go:' -e '^PASS' -e '^ok '
+
 .PHONY: test
 test: counterparts ## all tests with the race detector, real rsyslog, syslog-ng and HEC receiver included (15 minutes at most)
 	@.ci/need-cc

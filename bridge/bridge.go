@@ -138,7 +138,14 @@ func (b *Bridge) startQueue(ctx context.Context) error {
 		return err
 	}
 	b.queue = q
-	b.deferStop(q.Close)
+	b.deferStop(func(ctx context.Context) error {
+		err := q.Close(ctx)
+		if err != nil && cfg.Queue.Shared != nil { // no failure of this process: another one goes on
+			b.opts.Log.Warn("the shared queue could not be left in good order; another bridge takes over", "error", err)
+			return nil
+		}
+		return err
+	})
 	b.heard.refresh(ctx, q)
 	if c, ok := q.(prometheus.Collector); ok {
 		return b.registry.Register(c)

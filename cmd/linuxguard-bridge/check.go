@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
 	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue/postgres"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
@@ -32,8 +34,8 @@ func newCheckCommand(g *globals) *cobra.Command {
 		Short: "Check the configuration file",
 		Long: "Reads the configuration file as the daemon would and reports everything that is wrong with it, each with\n" +
 			"file, line, column and what to do. Nothing is started and nothing is sent.\n\n" +
-			"With --probe it also reaches out to every output and says what it found; that sends nothing that would\n" +
-			"stay at the receiver.\n\n" +
+			"With --probe it also reaches out to every output, and to a shared queue's database, and says what it found; that sends\n" +
+			"nothing that would stay at the receiver.\n\n" +
 			"Exit code 0: valid (warnings are possible); 1: a probe failed; 2: not valid.",
 		Example: "  linuxguard-bridge check\n  linuxguard-bridge check --config ./config.toml --probe\n  linuxguard-bridge check --json",
 		Args:    cobra.NoArgs,
@@ -46,7 +48,7 @@ func newCheckCommand(g *globals) *cobra.Command {
 				result.capacity = g.capacityNote(cmd.Context(), loaded.Config)
 			}
 			if loaded != nil && probe {
-				result.Probes = probeAll(cmd.Context(), loaded, limit)
+				result.Probes = append(g.probeQueue(cmd.Context(), loaded.Config, limit), probeAll(cmd.Context(), loaded, limit)...)
 			}
 			if err := result.write(g.Stdout, asJSON, probe); err != nil {
 				return err
@@ -87,6 +89,27 @@ func (g *globals) capacityNote(ctx context.Context, cfg *config.Config) string {
 		text += fmt.Sprintf(", less than dedupe.window (%s): raise it", admin.FormatDuration(cfg.Dedupe.Window))
 	}
 	return text
+}
+
+// probeQueue looks whether the database of a shared queue can carry it: the way there, TLS, durability, schema and rights.
+func (g *globals) probeQueue(ctx context.Context, cfg *config.Config, limit time.Duration) []probeResult {
+	s := cfg.Queue.Shared
+	if s == nil {
+		return nil
+	}
+	result := probeResult{Output: "(queue)", Target: s.URL}
+	connect, err := bridge.Database(s)
+	var warnings []string
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		warnings, err = postgres.Inspect(ctx, connect, s.Schema, postgres.Replication(s.ReplicatedBy))
+	}
+	result.OK, result.Text = err == nil, strings.Join(append([]string{"the database can carry the queue"}, warnings...), "; ")
+	if err != nil {
+		result.Text = err.Error()
+	}
+	return []probeResult{result}
 }
 
 type probeResult struct {

@@ -457,6 +457,7 @@ func TestDatabaseAway(t *testing.T) {
 		t.Errorf("without a database: %v, %v", answer, err)
 	}
 	bridgetest.Eventually(t, arrive, "not ready", func() bool { return !p.bridges[0].Status().Ready })
+	p.bridges[1].Stop() // it ends in time, and with exit code 0
 	p.standby.Continue()
 	p.primary.Continue()
 	bridgetest.Eventually(t, 2*arrive, "ready again", func() bool { return p.bridges[0].Status().Ready })
@@ -464,4 +465,18 @@ func TestDatabaseAway(t *testing.T) {
 	if s := p.bridges[0].Status(); s.Queue.Losses != 0 {
 		t.Errorf("%+v", s.Queue)
 	}
+	p.bridges[1].Start()
+}
+
+// TestStopWithoutStandby: commits that wait for a standby which is gone don't keep a bridge from ending.
+func TestStopWithoutStandby(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, "")
+	stop := p.load(2)
+	p.more(20, "at first")
+	stop()
+	if err := p.standby.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	p.bridges[0].Stop()
 }

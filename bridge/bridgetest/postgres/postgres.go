@@ -220,10 +220,15 @@ func (s *Server) Exec(ctx context.Context, database string, statements ...string
 	return nil
 }
 
+// Configure changes the settings of a stopped server.
+func (s *Server) Configure(settings ...string) error {
+	s.config = append(s.config, settings...)
+	return s.configure()
+}
+
 // Set changes a running server's settings and has it read them.
 func (s *Server) Set(ctx context.Context, settings ...string) error {
-	s.config = append(s.config, settings...)
-	if err := s.configure(); err != nil {
+	if err := s.Configure(settings...); err != nil {
 		return err
 	}
 	return s.Exec(ctx, "postgres", "SELECT pg_reload_conf()")

@@ -72,6 +72,20 @@ func newDatabase(ctx context.Context, o *Options) (*database, error) {
 	return d, nil
 }
 
+// close closes the connections. One whose statement was broken off waits up to 15 s for its server, which may be gone: that one is left to
+// end by itself.
+func (d *database) close() {
+	closed := make(chan struct{})
+	go func() {
+		d.pool.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(time.Second):
+	}
+}
+
 // sql puts the schema's name into a statement.
 func (d *database) sql(text string) string { return strings.ReplaceAll(text, "SCHEMA.", d.schema+".") }
 

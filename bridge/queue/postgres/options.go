@@ -57,6 +57,7 @@ const (
 	maxBatchCount = 1000
 	heldBytes     = 8 << 20 // of acknowledged events that are kept to append them again when the database goes back in time
 
+	closeTime   = 5 * time.Second  // for the last words to a database that may be away: nothing is lost without them
 	attemptTime = 10 * time.Second // one transaction, waits for locks and standbys included
 	endDelay    = 10 * time.Minute
 	pollEvery   = 100 * time.Millisecond

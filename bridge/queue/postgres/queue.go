@@ -83,7 +83,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	q.metrics = newMetrics()
 	if err := q.begin(ctx); err != nil {
 		q.cancel()
-		db.pool.Close()
+		db.close()
 		return nil, fmt.Errorf("open the shared queue: %w", err)
 	}
 	for _, run := range []func(){q.commitLoop, q.watchLoop, q.leaseLoop, q.keepLoop} {
@@ -139,7 +139,8 @@ func randomID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// Close implements queue.Queue.
+// Close implements queue.Queue. While the database is away it gives up soon: other bridges take over after takeover, and send again what
+// this one could not say was delivered.
 func (q *Queue) Close(ctx context.Context) error {
 	q.mu.Lock()
 	if q.closed {
@@ -155,6 +156,8 @@ func (q *Queue) Close(ctx context.Context) error {
 	for _, l := range leases {
 		l.end(nil)
 	}
+	ctx, cancel := context.WithTimeout(ctx, closeTime)
+	defer cancel()
 	err := q.drain(ctx)
 	if err == nil && len(leases) > 0 {
 		err = q.db.retry(ctx, q.leave)
@@ -215,7 +218,7 @@ func (q *Queue) stop() {
 		l.end(nil)
 	}
 	q.wg.Wait()
-	q.db.pool.Close()
+	q.db.close()
 	q.metrics.unregister()
 }
 

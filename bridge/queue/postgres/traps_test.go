@@ -450,3 +450,54 @@ func TestNoPasswordInErrors(t *testing.T) {
 		t.Log(err)
 	}
 }
+
+// TestInspect: what keeps a database from carrying the queue is said in a line, with what to do.
+func TestInspect(t *testing.T) {
+	t.Parallel()
+	s := ownServer(t)
+	r := newRig(t, s)
+	inspect := func(who, schema string, by Replication) ([]string, error) {
+		return Inspect(r.ctx(), connectAs(t, s, who), schema, by)
+	}
+	if err := s.Exec(r.ctx(), dbName, "CREATE ROLE stranger LOGIN", "CREATE SCHEMA bare", "GRANT USAGE ON SCHEMA bare TO "+role); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		who, schema string
+		by          Replication
+		want, warn  string // of the error and of the warnings
+	}{
+		"good":            {who: role, schema: r.schema, by: ByStorage},
+		"one server":      {who: role, schema: r.schema, by: ByNothing, warn: "on one server only"},
+		"no standby":      {who: role, schema: r.schema, by: ByStandby, want: "synchronous_standby_names is empty"},
+		"no schema":       {who: role, schema: "nowhere", by: ByStorage, want: "linuxguard-bridge queue init"},
+		"another schema":  {who: role, schema: "bare", by: ByStorage, want: "has no queue in it"},
+		"without a right": {who: "stranger", schema: r.schema, by: ByStorage, want: "may not read the schema"},
+	} {
+		warnings, err := inspect(c.who, c.schema, c.by)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) || !strings.Contains(strings.Join(warnings, "\n"), c.warn) {
+			t.Errorf("%s: %q, %v", name, warnings, err)
+		}
+	}
+	for _, c := range []struct{ change, want string }{
+		{"UPDATE SCHEMA.meta SET state = 'moving'", "being filled"},
+		{"UPDATE SCHEMA.meta SET schema_version = 99", "version 99"},
+	} {
+		r.exec(c.change)
+		if _, err := inspect(role, r.schema, ByStorage); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.change, err)
+		}
+	}
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Configure("fsync = off"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(r.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := inspect(role, r.schema, ByStorage); err == nil || !strings.Contains(err.Error(), "fsync") {
+		t.Errorf("fsync = off: %v", err)
+	}
+}
