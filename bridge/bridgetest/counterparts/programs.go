@@ -45,10 +45,14 @@ func postgresPackages() debian {
 		"libpq5"}, "usr/lib/postgresql/*/bin/postgres"}
 }
 
+func pgbouncerPackages() debian {
+	return debian{"pgbouncer", []string{"pgbouncer", "libcares2|libc-ares2", "libevent-2.1-7t64|libevent-2.1-7"}, "usr/sbin/pgbouncer"}
+}
+
 // programs are all that make counterparts fetches.
 func programs() []debian {
 	return []debian{rsyslogPackages(), syslogNGPackages(), nginxPackages(), haproxyPackages(), caddyPackages(), prometheusPackages(),
-		fail2banPackages(), postgresPackages()}
+		fail2banPackages(), postgresPackages(), pgbouncerPackages()}
 }
 
 // Nginx is Debian's nginx; a test that can't have it fails.
@@ -66,6 +70,12 @@ func Promtool(t testing.TB) Program { t.Helper(); return program(t, prometheusPa
 // PostgreSQL is Debian's postgres; initdb, pg_basebackup and pg_ctl lie beside it.
 func PostgreSQL(ctx context.Context) (Program, error) {
 	tree, err := postgresPackages().fetch(ctx)
+	return tree.program(), err
+}
+
+// PgBouncer is Debian's pgbouncer.
+func PgBouncer(ctx context.Context) (Program, error) {
+	tree, err := pgbouncerPackages().fetch(ctx)
 	return tree.program(), err
 }
 

@@ -122,14 +122,26 @@ func (s *Server) configure() error {
 	return os.WriteFile(filepath.Join(s.data(), "postgresql.auto.conf"), []byte(strings.Join(lines, "\n")+"\n"), 0o600)
 }
 
-func (s *Server) ready(int) (string, error) {
+func (s *Server) ready(int) (string, error) { return answers(s.SocketURL(Superuser, "postgres")), nil }
+
+// answers returns what keeps a server from being used, or "".
+func answers(url string) (missing string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, s.SocketURL(Superuser, "postgres"))
+	config, err := pgx.ParseConfig(url)
 	if err != nil {
-		return "no connection yet", nil
+		return err.Error()
 	}
-	return "", conn.Close(ctx)
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return err.Error()
+	}
+	defer conn.Close(ctx) //nolint:errcheck // it has answered
+	if _, err := conn.Exec(ctx, "SELECT 1"); err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 // Start starts the server and waits until it takes connections.

@@ -451,6 +451,61 @@ func TestNoPasswordInErrors(t *testing.T) {
 	}
 }
 
+// TestThroughPgBouncer: the queue works through a pooler in transaction mode, where a session's server changes with each transaction.
+func TestThroughPgBouncer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, ownServer(t))
+	url, stop, err := r.server.Bouncer(r.ctx(), role)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	connect, err := pgx.ParseConfig(url(role, dbName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	through := func(o *Options) { o.Connect, o.Pooler = connect, true }
+	bridges := []*Queue{r.open("a", through), r.open("b", through)}
+	var wg sync.WaitGroup
+	for sender := range 6 {
+		wg.Go(func() {
+			for n := range 50 {
+				if _, err := bridges[sender%2].Append(r.ctx(), r.event(n), ""); err != nil { // the same ones from everybody
+					t.Errorf("append: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if last := bridges[0].Status().LastSeq; last != 50 {
+		t.Errorf("%d events for 50 signals", last)
+	}
+	tenure, err := bridges[1].Claim(r.ctx(), "siem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := tenure.Read(r.ctx(), 0, 100, 1<<20)
+	if err != nil || len(b.Events) != 50 {
+		t.Fatalf("read %d events, %v", len(b.Events), err)
+	}
+	if err := tenure.Quarantine(r.ctx(), []queue.DeadLetter{{Reason: "no", Event: *b.Events[0]}}); err != nil {
+		t.Error(err)
+	}
+	tenure.Advance(queue.Progress{Through: 50, Outcomes: []queue.OutcomeRange{{First: 1, Last: 50, Outcome: queue.Delivered, Level: "stored", At: time.Now()}}})
+	tenure.Release()
+	again, err := bridges[0].Claim(r.ctx(), "siem")
+	if err != nil || again.Cursor() != 50 {
+		t.Errorf("cursor %d, %v", again.Cursor(), err)
+	}
+	items, err := bridges[0].ListDeadLetters(r.ctx(), 0, 10, false)
+	if err != nil || len(items) != 1 {
+		t.Fatalf("%+v, %v", items, err)
+	}
+	if seq, err := bridges[0].Resend(r.ctx(), items[0].ID, nil); err != nil || seq != 51 {
+		t.Errorf("re-sent as %d, %v", seq, err)
+	}
+}
+
 // TestInspect: what keeps a database from carrying the queue is said in a line, with what to do.
 func TestInspect(t *testing.T) {
 	t.Parallel()
