@@ -187,7 +187,9 @@ func TestWithoutSecretsSaysWhatIsMissing(t *testing.T) {
 
 func TestEveryExampleIsValid(t *testing.T) {
 	t.Parallel()
-	text := turnOn(t, func(table confdoc.Table, key confdoc.Key) bool { return table.Name != "server.acme" && !isShared(table, key) })
+	text := turnOn(t, func(table confdoc.Table, key confdoc.Key) bool {
+		return table.Name != "server.acme" && !isShared(table, key)
+	})
 	_, report, _ := newHost(t).load(text)
 	mustBeClean(t, report)
 }
@@ -200,7 +202,9 @@ func isShared(table confdoc.Table, key confdoc.Key) bool {
 
 func TestSharedQueueExampleIsValid(t *testing.T) {
 	t.Parallel()
-	text := turnOn(t, func(table confdoc.Table, key confdoc.Key) bool { return isShared(table, key) || table.Name == "output.siem" || table.Name == "output.splunk" })
+	text := turnOn(t, func(table confdoc.Table, key confdoc.Key) bool {
+		return isShared(table, key) || table.Name == "output.siem" || table.Name == "output.splunk"
+	})
 	text = strings.Replace(text, `kind = "local"`, `kind = "postgres"`, 1)
 	h := newHost(t)
 	_, report, _ := h.load(text)

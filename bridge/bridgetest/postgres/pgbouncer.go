@@ -37,7 +37,7 @@ func (s *Server) Bouncer(ctx context.Context, roles ...string) (url func(role, d
 		return fmt.Sprintf("postgres://%s@%s:6432/%s?sslmode=disable", role, host, database)
 	}
 	process := &proc.Process{Name: "pgbouncer", Dir: dir, Env: program.Env, Args: s.command(program.Path, filepath.Join(dir, "pgbouncer.ini")),
-		Ready: func(int) (string, error) { return answers(url(roles[0], "postgres")), nil }}
+		Ready: func(int) (string, error) { return answers(url(roles[0], "postgres")), nil }} //nolint:contextcheck // bounds itself
 	if err := process.Start(ctx); err != nil {
 		return nil, nil, err
 	}

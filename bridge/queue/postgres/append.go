@@ -517,6 +517,9 @@ func (c *commit) finish() {
 	q.mu.Lock()
 	q.learn(c)
 	generation := q.generation
+	if len(q.duplicates) > maxDuplicates {
+		clear(q.duplicates)
+	}
 	for _, r := range c.batch {
 		if r.err == nil && r.receipt.Verdict == queue.Duplicate {
 			q.duplicates[r.receipt.Seq]++

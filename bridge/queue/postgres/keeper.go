@@ -48,8 +48,10 @@ func (q *Queue) watch(ctx context.Context) {
 		q.nudge()
 		return
 	}
-	if last > q.known.lastSeq {
-		q.known.lastSeq = last
+	last = max(last, q.known.answered) // a commit may have been faster than this answer
+	more := last > q.known.lastSeq
+	q.known.lastSeq = last // it goes back when a server that had shown more is gone
+	if more {
 		q.news()
 	}
 }
@@ -82,9 +84,34 @@ func (q *Queue) keep(lost <-chan struct{}) {
 			return
 		case <-tick.C:
 		}
+		q.endOutputs(q.ctx)
 		for more := true; more && q.ctx.Err() == nil; {
 			more = q.prune(q.ctx)
 		}
+	}
+}
+
+// endOutputs ends the outputs that no bridge has named for long enough.
+func (q *Queue) endOutputs(ctx context.Context) {
+	due := false
+	var left map[string]uint64
+	err := q.db.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, q.db.sql("SELECT EXISTS (SELECT FROM SCHEMA.output o WHERE NOT EXISTS (SELECT FROM SCHEMA.declared d WHERE d.output = o.name))")).Scan(&due)
+		if err != nil || !due {
+			return err
+		}
+		m, at, err := q.lockMeta(ctx, tx)
+		if err != nil {
+			return err
+		}
+		left, err = q.endUnnamed(ctx, tx, m, at)
+		return err
+	})
+	if err != nil {
+		return // the next tick tries again
+	}
+	for name, events := range left {
+		q.log.Warn("an output that no bridge names any more has ended", "event", "output_removed", "output", name, "events", events)
 	}
 }
 

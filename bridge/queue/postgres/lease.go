@@ -31,6 +31,7 @@ type lease struct {
 	over     atomic.Bool
 	lost     chan struct{}
 	cursor   atomic.Uint64 // of an output: what it is done with
+	newest   atomic.Uint64 // of an output: the newest sequence that this tenure has been shown
 }
 
 // bootTime is a clock that nobody sets and that goes on while the host sleeps.
@@ -53,10 +54,13 @@ func (l *lease) renewed(asked time.Duration) {
 }
 
 // moved takes over the cursor that the database has.
-func (l *lease) moved(cursor uint64) {
+func (l *lease) moved(cursor uint64) { raise(&l.cursor, cursor) }
+
+// raise sets v to n unless it is higher.
+func raise(v *atomic.Uint64, n uint64) {
 	for {
-		old := l.cursor.Load()
-		if cursor <= old || l.cursor.CompareAndSwap(old, cursor) {
+		old := v.Load()
+		if n <= old || v.CompareAndSwap(old, n) {
 			return
 		}
 	}

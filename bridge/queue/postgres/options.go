@@ -55,6 +55,7 @@ const (
 	maxWaiting    = 64 << 20 // bytes of bodies
 	maxBatch      = 8 << 20  // bytes of bodies
 	maxBatchCount = 1000
+	maxDuplicates = 100_000 // sequences whose duplicates are counted
 	heldBytes     = 8 << 20 // of acknowledged events that are kept to append them again when the database goes back in time
 
 	closeTime   = 5 * time.Second  // for the last words to a database that may be away: nothing is lost without them

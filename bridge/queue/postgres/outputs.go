@@ -93,31 +93,33 @@ func (q *Queue) endLeasesBut(specs []queue.OutputSpec) {
 
 // Claim implements queue.Outputs.
 func (q *Queue) Claim(ctx context.Context, output string) (*queue.Tenure, error) {
-	var cursor uint64
+	var cursor, last uint64
 	var bridgeID string
 	l, err := q.acquire(ctx, "output", output, func(ctx context.Context, tx pgx.Tx) (s standing, err error) {
 		var owner string
-		row := tx.QueryRow(ctx, q.db.sql(`SELECT o.owner, o.owner_bridge, o.epoch, o.beat, o.cursor, m.bridge_id FROM SCHEMA.output o, SCHEMA.meta m
+		row := tx.QueryRow(ctx, q.db.sql(`SELECT o.owner, o.owner_bridge, o.epoch, o.beat, o.cursor, m.bridge_id, m.last_seq FROM SCHEMA.output o, SCHEMA.meta m
 			WHERE o.name = $1 AND EXISTS (SELECT FROM SCHEMA.declared d WHERE d.bridge = $2 AND d.output = o.name)`), output, q.o.Bridge)
-		err = row.Scan(&s.owner, &owner, &s.epoch, &s.beat, &cursor, &bridgeID)
+		err = row.Scan(&s.owner, &owner, &s.epoch, &s.beat, &cursor, &bridgeID, &last)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return s, queue.ErrNotFound
 		}
-		q.noteOwner(output, owner, cursor)
+		q.noteOwner(output, owner, cursor, last)
 		return s, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("claim output %q: %w", output, err)
 	}
 	l.moved(cursor)
-	q.noteOwner(output, q.o.Bridge, cursor)
+	raise(&l.newest, last)
+	q.noteOwner(output, q.o.Bridge, cursor, last)
 	q.log.Info("this bridge owns the output", "event", "output_claimed", "output", output)
 	return &queue.Tenure{Output: output, BridgeID: bridgeID, Lease: l, Stream: &stream{l}}, nil
 }
 
-func (q *Queue) noteOwner(output, bridge string, cursor uint64) {
+func (q *Queue) noteOwner(output, bridge string, cursor, last uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.known.lastSeq = max(q.known.lastSeq, last)
 	if o := q.known.outputs[output]; o != nil {
 		o.Owner, o.Cursor = bridge, max(o.Cursor, cursor)
 	}

@@ -97,6 +97,10 @@ var _ queue.Queue = (*Queue)(nil)
 // begin looks at the server and enters this bridge.
 func (q *Queue) begin(ctx context.Context) error {
 	warnings, err := inspect(ctx, q.db.pool, q.db.schema, q.o.Schema, q.o.ReplicatedBy)
+	if errors.Is(err, errNotReplicated) { // nothing is acknowledged, but what is there can be delivered
+		q.failed(err)
+		warnings, err = inspect(ctx, q.db.pool, q.db.schema, q.o.Schema, ByStorage)
+	}
 	if err != nil {
 		return err
 	}

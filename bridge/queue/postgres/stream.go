@@ -27,7 +27,7 @@ func (s *stream) Advance(p queue.Progress) {
 	if s.over.Load() || q.leases[s.key()] != s.lease {
 		return
 	}
-	p.Through = min(p.Through, q.known.lastSeq)
+	p.Through = min(p.Through, max(q.known.lastSeq, s.newest.Load()))
 	q.pending[s.name] = append(q.pending[s.name], p)
 	s.moved(p.Through)
 }
@@ -46,6 +46,9 @@ func (s *stream) Read(ctx context.Context, after uint64, limit, maxBytes int) (q
 			if err != nil || b.Through > after {
 				return b, err
 			}
+			s.q.mu.Lock()
+			changed = s.q.changed
+			s.q.mu.Unlock()
 		}
 		select {
 		case <-ctx.Done():
@@ -70,6 +73,9 @@ func (s *stream) Range(ctx context.Context, first, last uint64, maxBytes int) (q
 		if err != nil {
 			return all, err
 		}
+		if b.Through == all.Through { // the newest event is older than was thought
+			break
+		}
 		all.Events, all.Gaps, all.Through = append(all.Events, b.Events...), append(all.Gaps, b.Gaps...), b.Through
 		for _, e := range b.Events {
 			maxBytes -= len(e.Body)
@@ -86,7 +92,7 @@ func (s *stream) load(ctx context.Context, first, last uint64, limit, maxBytes i
 	limit = min(limit, maxBatchCount)
 	to := min(last, first+uint64(limit)-1) //nolint:gosec // positive
 	var events []*queue.Event
-	var cursor, cut uint64
+	var cursor, cut, newest uint64
 	var dropped, lost []queue.Gap
 	fenced := true
 	asked := bootTime()
@@ -99,6 +105,8 @@ func (s *stream) load(ctx context.Context, first, last uint64, limit, maxBytes i
 			_, err := pgx.ForEachRow(rows, []any{&cursor}, func() error { fenced = false; return nil })
 			return err
 		})
+		// Asked for before the events: what another server had shown, and had not kept, must not be taken for gone.
+		b.Queue(s.q.db.sql("SELECT last_seq FROM SCHEMA.meta")).QueryRow(func(row pgx.Row) error { return row.Scan(&newest) })
 		b.Queue(s.q.db.sql(`SELECT seq, received_at, envelope, body FROM `+upTo+` WHERE n = 1 OR bytes <= $3 ORDER BY seq`), first, to, max(0, maxBytes)).
 			Query(func(rows pgx.Rows) (err error) { events, err = scanEvents(rows); return err })
 		b.Queue(s.q.db.sql(`SELECT coalesce(min(seq), $2 + 1) FROM `+upTo+` WHERE n > 1 AND bytes > $3`), first, to, max(0, maxBytes)).
@@ -120,7 +128,8 @@ func (s *stream) load(ctx context.Context, first, last uint64, limit, maxBytes i
 	}
 	s.renewed(asked)
 	s.moved(cursor)
-	return batchOf(events, dropped, lost, first, min(to, cut-1)), cut <= to, nil
+	raise(&s.newest, newest)
+	return batchOf(events, dropped, lost, first, min(to, cut-1, newest)), cut <= to, nil
 }
 
 // upTo is a stretch of events with the bytes of the bodies up to each.

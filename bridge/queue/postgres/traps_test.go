@@ -266,17 +266,15 @@ func TestPromotedAlone(t *testing.T) {
 	if err := r.server.Set(r.ctx(), "synchronous_standby_names = ''"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Open(r.ctx(), Options{Connect: connectAs(t, r.server, role), Schema: r.schema, ReplicatedBy: ByStandby, Takeover: 2 * time.Second})
-	if !errors.Is(err, errNotReplicated) {
-		t.Errorf("open: %v", err)
-	}
-	q := r.open("a", nil)
-	q.o.ReplicatedBy = ByStandby // as after a failover
+	q := r.open("a", func(o *Options) { o.ReplicatedBy = ByStandby }) // what is there can be delivered
 	if _, err := q.Append(r.moment(500*time.Millisecond), r.event(1), ""); !errors.Is(err, queue.ErrUnavailable) {
 		t.Errorf("append: %v", err)
 	}
 	if s := q.Status(); s.Healthy || !strings.Contains(s.Problem, "synchronous_standby_names") || q.Generation() != 0 {
 		t.Errorf("%+v", s)
+	}
+	if _, err := q.Claim(r.ctx(), "siem"); err != nil {
+		t.Errorf("claim: %v", err)
 	}
 	if !strings.Contains(r.log.String(), "queue_not_replicated") {
 		t.Errorf("the log says:\n%s", r.log.String())
