@@ -1,6 +1,8 @@
 package guides
 
 import (
+	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -104,5 +106,29 @@ func TestMetricsExist(t *testing.T) {
 			}
 			contribtest.CheckQuery(t, scrape, name)
 		}
+	}
+	checkMetricNames(t, scrape)
+}
+
+// checkMetricNames holds the names of all metrics and their labels to testdata/metrics.txt: dashboards and alerts of users rely on them.
+func checkMetricNames(t *testing.T, scrape string) {
+	t.Helper()
+	label := regexp.MustCompile(`([a-z_]+)="`)
+	found := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^(linuxguard_bridge_[a-z0-9_]+)(\{[^}]*\})?`).FindAllStringSubmatch(scrape, -1) {
+		var labels []string
+		for _, l := range label.FindAllStringSubmatch(m[2], -1) {
+			labels = append(labels, l[1])
+		}
+		slices.Sort(labels)
+		found[m[1]+"{"+strings.Join(labels, ",")+"}"] = true
+	}
+	got := strings.Join(slices.Sorted(maps.Keys(found)), "\n") + "\n"
+	const file = "testdata/metrics.txt"
+	if os.Getenv("UPDATE") != "" {
+		contribtest.WriteFile(t, file, got)
+	}
+	if want := contribtest.ReadFile(t, file); got != want {
+		t.Errorf("the metrics are not those of %s (UPDATE=1 accepts them):\n%s", file, got)
 	}
 }
