@@ -124,7 +124,6 @@ type QueuedReport struct {
 // CertificateReport is one certificate that can expire.
 type CertificateReport struct {
 	Name     string    `json:"name"` // "server", "output siem"
-	Subject  string    `json:"subject,omitempty"`
 	NotAfter time.Time `json:"not_after"`
 }
 

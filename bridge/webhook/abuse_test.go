@@ -147,7 +147,7 @@ func TestRefusalLines(t *testing.T) {
 		want   string
 		change func(*http.Request)
 	}{
-		{"refused 203.0.113.9: signature (401)", forge},
+		{"refused 203.0.113.9: signature (401)", func(r *http.Request) { forge(r) }},
 		{"refused 203.0.113.9: signature (401)", func(r *http.Request) { r.Header.Del("LinuxGuard-Signature") }},
 		{"refused 203.0.113.9: rate_limited (429)", forge},
 		{"refused 203.0.113.9: not_found (404)", func(r *http.Request) { r.URL.Path = "/refused 192.0.2.1: signature (401)" }},
@@ -169,6 +169,40 @@ func TestRefusalLines(t *testing.T) {
 		}
 	}
 	mustNotContain(t, b.logs.String(), "192.0.2.1", testSecret)
+}
+
+// TestSignatureRefusalsSayWhy: a wrong secret, a missing header and a malformed one are told apart, with the names of the secrets tried.
+func TestSignatureRefusalsSayWhy(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	for want, change := range map[string]func(*http.Request){
+		"matches none of the secrets": forge,
+		"there is none":               func(r *http.Request) { r.Header.Del("LinuxGuard-Signature") },
+		"malformed":                   header("LinuxGuard-Signature", "sha256=abc"),
+	} {
+		before := len(b.logs.String())
+		b.post(b.fresh("s1"), change)
+		line := b.logs.String()[before:]
+		if !strings.Contains(line, want) || !strings.Contains(line, "secrets=") || !strings.Contains(line, "event=request_refused") {
+			t.Errorf("want %q in %s", want, line)
+		}
+	}
+	mustNotContain(t, b.logs.String(), testSecret)
+}
+
+// TestStaleSaysWhichClock: a stale delivery's line has its age, the limit and this host's time, and after several in a row a hint.
+func TestStaleSaysWhichClock(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	for i := range 2 * clockSuspectAfter {
+		b.post(payload(fmt.Sprint("s", i), b.clock.Now().Add(-48*time.Hour)), nil)
+	}
+	logs := b.logs.String()
+	for _, want := range []string{"event=quarantined", "reason=stale", "age=48h0m0s", "max_age=24h0m0s", "host_time=", "signed_at=", "hint="} {
+		if !strings.Contains(logs, want) {
+			t.Errorf("no %s in the log: %.2000s", want, logs)
+		}
+	}
 }
 
 func TestRefusalLinesAreRateLimited(t *testing.T) {

@@ -156,10 +156,10 @@ func (c *certificates) warnOfEnd() {
 
 func logEnd(log *slog.Logger, now, end time.Time, what string) {
 	if end.Before(now) {
-		log.Error("the certificate has expired: LinuxGuard can't deliver", "certificate", what, "not_after", end)
+		log.Error("the certificate has expired: LinuxGuard can't deliver", "event", "certificate_expiring", "certificate", what, "not_after", end)
 		return
 	}
-	log.Warn("the certificate expires soon", "certificate", what, "not_after", end, "days_left", int(end.Sub(now).Hours()/24))
+	log.Warn("the certificate expires soon", "event", "certificate_expiring", "certificate", what, "not_after", end, "days_left", int(end.Sub(now).Hours()/24))
 }
 
 // watch polls until ctx ends.

@@ -10,7 +10,7 @@ import (
 )
 
 // logEvent writes one line about a verified delivery. Nothing of the payload but its signal_id is in it.
-func (h *Handler) logEvent(ctx context.Context, level slog.Level, message string, e *queue.Event, receipt queue.Receipt) {
+func (h *Handler) logEvent(ctx context.Context, level slog.Level, message string, e *queue.Event, receipt queue.Receipt, more ...slog.Attr) {
 	if !h.log.Enabled(ctx, level) {
 		return
 	}
@@ -21,6 +21,7 @@ func (h *Handler) logEvent(ctx context.Context, level slog.Level, message string
 	if receipt.Reason != "" {
 		attrs = append(attrs, slog.String("reason", receipt.Reason))
 	}
+	attrs = append(attrs, more...)
 	h.log.LogAttrs(ctx, level, message, attrs...) //nolint:sloglint // one of logReceipt's constants
 }
 

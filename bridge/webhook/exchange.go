@@ -212,7 +212,7 @@ func (x *exchange) done(w http.ResponseWriter, r *http.Request, e *queue.Event, 
 	}
 	x.watchClock(e, receipt)
 	x.h.trouble.over(x.h.log)
-	x.h.logReceipt(r.Context(), e, receipt)
+	x.logReceipt(r.Context(), e, receipt)
 	if receipt.Reused {
 		t.reused.Add(1)
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -101,8 +102,28 @@ func (x *exchange) refuse(w http.ResponseWriter, r *http.Request, v verdict) {
 	id, _ := deliveryID(r.Header)
 	x.h.refusals.add(id, Refusal{At: x.now, Reason: v.String(), Status: v.status(), Endpoint: endpoint, Address: x.from.text})
 	if suppressed, ok := x.h.visitors.mayLog(x.from.group(), x.now); ok {
-		x.h.logRefusal(v, x.from.text, endpoint, id, suppressed)
+		x.h.logRefusal(v, x.from.text, endpoint, id, suppressed, x.signatureAttrs(r, v)...)
 	}
+}
+
+// signatureAttrs say what is wrong with a signature and which secrets it was compared with.
+func (x *exchange) signatureAttrs(r *http.Request, v verdict) []any {
+	if v != badSignature && v != rateLimited || x.ep == nil {
+		return nil
+	}
+	what := "matches none of the secrets: is one of them LinuxGuard's present one, and is the body passed on unchanged?"
+	var mac digest
+	switch {
+	case len(r.Header[signatureHeader]) == 0:
+		what = "there is none"
+	case !parseSignature(r.Header, &mac):
+		what = "malformed: it must be sha256= and 64 hexadecimal digits, once"
+	}
+	names := make([]string, len(x.ep.keys))
+	for i, k := range x.ep.keys {
+		names[i] = k.name
+	}
+	return []any{slog.String("signature", what), slog.String("secrets", strings.Join(names, ", "))}
 }
 
 // logRefusal writes the line that contrib's fail2ban filter matches. Its message has this form for good:
@@ -112,8 +133,8 @@ func (x *exchange) refuse(w http.ResponseWriter, r *http.Request, v verdict) {
 // fail2ban sees no more than the message under the journal, hence no constant text here. Neither the message nor an
 // attribute holds anything that a client could use to forge such a line: the address is parsed, the reason and the
 // endpoint are ours, a delivery ID has no spaces.
-func (h *Handler) logRefusal(v verdict, address, endpoint, id string, suppressed int) {
-	attrs := []any{slog.String("client", address), slog.String("reason", v.String()), slog.Int("status", v.status())}
+func (h *Handler) logRefusal(v verdict, address, endpoint, id string, suppressed int, more ...any) {
+	attrs := []any{slog.String("event", "request_refused"), slog.String("client", address), slog.String("reason", v.String()), slog.Int("status", v.status())}
 	if endpoint != "" {
 		attrs = append(attrs, slog.String("endpoint", endpoint))
 	}
@@ -123,19 +144,40 @@ func (h *Handler) logRefusal(v verdict, address, endpoint, id string, suppressed
 	if suppressed > 0 {
 		attrs = append(attrs, slog.Int("not_logged", suppressed))
 	}
+	attrs = append(attrs, more...)
 	h.log.Warn(fmt.Sprintf("refused %s: %s (%d)", address, v, v.status()), attrs...) //nolint:sloglint // see above
 }
 
 // logReceipt writes the line of a verified delivery: debug for what goes its way, warn for what is quarantined.
-func (h *Handler) logReceipt(ctx context.Context, e *queue.Event, receipt queue.Receipt) {
+func (x *exchange) logReceipt(ctx context.Context, e *queue.Event, receipt queue.Receipt) {
+	var more []slog.Attr
 	level, message := slog.LevelDebug, "delivery accepted"
 	switch {
 	case receipt.Verdict == queue.Quarantined:
 		level, message = slog.LevelWarn, "delivery quarantined"
+		more = append(x.clockAttrs(e, receipt), slog.String("event", "quarantined"))
 	case receipt.Reused:
 		level, message = slog.LevelWarn, "delivery accepted under a delivery ID that was used for another signal"
 	case receipt.Verdict == queue.Duplicate:
 		message = "delivery is a duplicate"
 	}
-	h.logEvent(ctx, level, message, e, receipt)
+	x.h.logEvent(ctx, level, message, e, receipt, more...)
+}
+
+// clockAttrs say how old a stale delivery is, or how far in the future, and by which clock and limit.
+func (x *exchange) clockAttrs(e *queue.Event, receipt queue.Receipt) []slog.Attr {
+	if receipt.Reason != ReasonStale && receipt.Reason != ReasonFuture {
+		return nil
+	}
+	sent, _ := e.SentAt()
+	attrs := []slog.Attr{slog.Time("signed_at", sent), slog.Time("host_time", x.now), slog.Duration("age", x.now.Sub(sent).Round(time.Second))}
+	if receipt.Reason == ReasonStale {
+		attrs = append(attrs, slog.Duration("max_age", x.ep.maxAge))
+	} else {
+		attrs = append(attrs, slog.Duration("clock_skew", x.ep.clockSkew))
+	}
+	if x.ep.tally.clock.suspect() {
+		attrs = append(attrs, slog.String("hint", "so many in a row are stale or from the future that a clock must be wrong: look at this host's"))
+	}
+	return attrs
 }

@@ -35,7 +35,7 @@ func Sample() (admin.Report, *Queue) {
 			},
 		},
 		Outputs:      sampleOutputs(now),
-		Certificates: []admin.CertificateReport{{Name: "server", Subject: "CN=hooks.example.com", NotAfter: now.Add(20 * 24 * time.Hour)}},
+		Certificates: []admin.CertificateReport{{Name: "server", NotAfter: now.Add(20 * 24 * time.Hour)}},
 	}, sampleQueue(now)
 }
 
