@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"golang.org/x/net/ipv4"
+	"golang.org/x/time/rate"
 
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
-// datagramBatch is how many datagrams one sendmmsg(2) takes.
-const datagramBatch = 64
+// datagramBatch is how many datagrams one sendmmsg(2) takes, and the largest burst. So many of 2 KiB, with what the kernel counts
+// beside them, fit into a receive buffer of Linux's default size (net.core.rmem_default, 208 KiB).
+const datagramBatch = 32
 
 // datagram is a connected UDP (RFC 5426) or unix datagram socket: one message a datagram, without any framing. Nothing
 // confirms them; a record counts as delivered when the kernel took it. It has no goroutine.
@@ -26,6 +28,7 @@ type datagram struct {
 	encoder encoder
 	counts  *counters
 	timeout time.Duration
+	pace    *rate.Limiter // of UDP datagrams
 
 	messages []ipv4.Message
 	ends     []int
@@ -34,8 +37,8 @@ type datagram struct {
 	err error
 }
 
-func newDatagram(c *dialled, e encoder, timeout time.Duration, counts *counters) *datagram {
-	d := &datagram{addr: c.addr, conn: c.meter.Conn, meter: c.meter, encoder: e, counts: counts, timeout: timeout}
+func newDatagram(c *dialled, e encoder, timeout time.Duration, counts *counters, pace *rate.Limiter) *datagram {
+	d := &datagram{addr: c.addr, conn: c.meter.Conn, meter: c.meter, encoder: e, counts: counts, timeout: timeout, pace: pace}
 	if udp, ok := d.conn.(*net.UDPConn); ok {
 		d.batcher = ipv4.NewPacketConn(udp)
 		d.messages = make([]ipv4.Message, datagramBatch)
@@ -56,8 +59,7 @@ func (d *datagram) send(ctx context.Context, batch []outputs.Record, buf *[]byte
 	}
 	d.encode(batch, buf)
 	stop := context.AfterFunc(ctx, func() { _ = d.conn.SetWriteDeadline(time.Unix(1, 0)) })
-	_ = d.conn.SetWriteDeadline(time.Now().Add(d.timeout))
-	rejected, err := d.write(*buf)
+	rejected, err := d.write(ctx, *buf)
 	stop()
 	if err == nil {
 		err = pendingError(d.meter.raw) // on a local network the ICMP message is often back already
@@ -89,9 +91,9 @@ func (d *datagram) encode(batch []outputs.Record, buf *[]byte) {
 }
 
 // write sends every message. What is too large for the socket is refused: it would never fit.
-func (d *datagram) write(buf []byte) (rejected []outputs.Rejection, err error) {
+func (d *datagram) write(ctx context.Context, buf []byte) (rejected []outputs.Rejection, err error) {
 	for i := 0; i < len(d.ends); {
-		n, err := d.writeSome(buf, i)
+		n, err := d.writeSome(ctx, buf, i)
 		i += n
 		switch {
 		case errors.Is(err, syscall.EMSGSIZE):
@@ -106,7 +108,16 @@ func (d *datagram) write(buf []byte) (rejected []outputs.Rejection, err error) {
 }
 
 // writeSome sends messages from the one at index first on and returns how many the kernel took.
-func (d *datagram) writeSome(buf []byte, first int) (int, error) {
+func (d *datagram) writeSome(ctx context.Context, buf []byte, first int) (int, error) {
+	n := min(len(d.ends)-first, max(1, len(d.messages)))
+	if d.batcher != nil {
+		if err := d.pace.WaitN(ctx, n); err != nil {
+			return 0, err
+		}
+	}
+	if ctx.Err() == nil {
+		_ = d.conn.SetWriteDeadline(time.Now().Add(d.timeout))
+	}
 	if err := d.meter.owner(); err != nil {
 		return 0, err
 	}
@@ -116,7 +127,6 @@ func (d *datagram) writeSome(buf []byte, first int) (int, error) {
 		}
 		return 1, nil
 	}
-	n := min(len(d.ends)-first, len(d.messages))
 	for j := range n {
 		d.messages[j].Buffers[0] = d.message(buf, first+j)
 	}

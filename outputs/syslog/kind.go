@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"golang.org/x/time/rate"
+
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/tlsclient"
 )
@@ -34,7 +36,8 @@ func New(env outputs.Env, decode func(settings any) error) (outputs.Output, []ou
 
 func newOutput(env outputs.Env, s *Settings, addresses []address, e, renderer encoder) *Output {
 	o := &Output{env: env, log: env.Log, settings: s, addresses: addresses, renderer: renderer,
-		expiry: tlsclient.NewExpiry(&s.Settings, env.Now), counts: newCounters(env.Name), refusals: newRefusals()}
+		expiry: tlsclient.NewExpiry(&s.Settings, env.Now), counts: newCounters(env.Name), refusals: newRefusals(),
+		pace: rate.NewLimiter(rate.Limit(s.MaxRate), datagramBatch)}
 	o.encoder = &counting{inner: e, cut: o.counts.cut}
 	o.goodbyes, o.abandon = context.WithCancel(context.Background())
 	o.connector = &connector{settings: s, expiry: o.expiry, now: env.Now, owner: env.CheckOwner}
@@ -48,7 +51,7 @@ func (o *Output) wrap(ctx context.Context, d *dialled) (link, error) {
 	case d.addr.relp():
 		return o.openRELP(ctx, d)
 	case isDatagram(d.meter):
-		return newDatagram(d, o.encoder, o.settings.AckTimeout, o.counts), nil
+		return newDatagram(d, o.encoder, o.settings.AckTimeout, o.counts, o.pace), nil
 	default:
 		return newStream(d, o.framer(d.addr), o.settings, o.counts), nil
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/tlsclient"
 )
@@ -24,6 +26,7 @@ type Output struct {
 	connector *connector
 	expiry    *tlsclient.Expiry
 	counts    *counters
+	pace      *rate.Limiter // of datagrams to udp:// addresses
 	refusals  *refusals
 
 	// Send's own.

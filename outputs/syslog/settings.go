@@ -56,6 +56,9 @@ type Settings struct {
 	Keepalive time.Duration `toml:"keepalive"`
 	// RELPWindow is how many records may be unanswered on one RELP connection. Default 1024.
 	RELPWindow int `toml:"relp_window"`
+	// MaxRate is how many datagrams a second a udp:// address gets at the most, so that a backlog doesn't overrun the receiver's
+	// socket buffer: nobody would know. Default 1000. Live traffic below that is not held up.
+	MaxRate int `toml:"max_rate"`
 	// MaxInFlight bounds the records sent and not yet confirmed, and so the duplicates after a crash. Default 16384;
 	// with relp the window is what counts.
 	MaxInFlight int `toml:"max_in_flight"`
@@ -74,6 +77,8 @@ const (
 	defaultGrace        = 100 * time.Millisecond
 	maxWindow           = 1 << 16
 	maxFlight           = 1 << 20
+	defaultRate         = 1000
+	maxRate             = 1_000_000
 )
 
 const (
@@ -141,6 +146,9 @@ func (s *Settings) checkUnused(used schemes, problem func(string, string, ...any
 	if s.RELPWindow != 0 && !used.relp() {
 		problem("relp_window", "does nothing without a relp:// or relps:// address")
 	}
+	if s.MaxRate != 0 && !used["udp"] {
+		problem("max_rate", "does nothing without a udp:// address")
+	}
 }
 
 func (s *Settings) setDefaults(used schemes) {
@@ -148,6 +156,7 @@ func (s *Settings) setDefaults(used schemes) {
 	setDefault(&s.Keepalive, 30*time.Second)
 	setDefault(&s.RELPWindow, 1024)
 	setDefault(&s.MaxInFlight, 16384)
+	setDefault(&s.MaxRate, defaultRate)
 	age := defaultAge
 	if s.MaxConnectionAge == nil {
 		s.MaxConnectionAge = &age
@@ -205,6 +214,9 @@ func (s *Settings) checkRanges(used schemes, problem func(string, string, ...any
 	}
 	if s.RELPWindow < 1 || s.RELPWindow > maxWindow {
 		problem("relp_window", "%d is out of range: from 1 to %d", s.RELPWindow, maxWindow)
+	}
+	if s.MaxRate < 1 || s.MaxRate > maxRate {
+		problem("max_rate", "%d is out of range: from 1 to %d", s.MaxRate, maxRate)
 	}
 	if s.MaxInFlight < 1 || s.MaxInFlight > maxFlight {
 		problem("max_in_flight", "%d is out of range: from 1 to %d", s.MaxInFlight, maxFlight)

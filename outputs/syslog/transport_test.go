@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
@@ -113,5 +114,33 @@ func TestDatagrams(t *testing.T) {
 				t.Errorf("status %+v", got)
 			}
 		})
+	}
+}
+
+// TestUDPBacklog: a backlog reaches a slow receiver whole, because it comes no faster than max_rate. In one burst most of it would be dropped in the receiver's socket buffer.
+func TestUDPBacklog(t *testing.T) {
+	t.Parallel()
+	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // the end
+	const n = 600
+	read := make(chan int, 1)
+	go func() {
+		buf, got := make([]byte, 1<<16), 0
+		for ; got < n; got++ {
+			if _, _, err := conn.ReadFrom(buf); err != nil {
+				break
+			}
+			time.Sleep(time.Millisecond) // what it does with one
+		}
+		read <- got
+	}()
+	o := start(t, fmt.Sprintf("max_rate = 300\naddresses = [%q]", "udp://"+conn.LocalAddr().String()))
+	mustDeliver(t, o, records(1, n))
+	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second)) // for what is in the buffer
+	if got := <-read; got != n {
+		t.Errorf("the receiver has %d of %d, the rest was dropped in its buffer", got, n)
 	}
 }

@@ -188,10 +188,21 @@ func TestWithoutSecretsSaysWhatIsMissing(t *testing.T) {
 func TestEveryExampleIsValid(t *testing.T) {
 	t.Parallel()
 	text := turnOn(t, func(table confdoc.Table, key confdoc.Key) bool {
-		return table.Name != "server.acme" && !isShared(table, key)
+		return table.Name != "server.acme" && table.Name != "output.udp" && !isShared(table, key)
 	})
 	_, report, _ := newHost(t).load(text)
 	mustBeClean(t, report)
+}
+
+// TestUDPExampleIsValid is apart because UDP is warned of wherever it is used.
+func TestUDPExampleIsValid(t *testing.T) {
+	t.Parallel()
+	_, report, _ := newHost(t).load(turnOn(t, func(table confdoc.Table, _ confdoc.Key) bool { return table.Name == "output.udp" }))
+	for _, p := range report.Problems {
+		if p.Severity == config.Error || !strings.Contains(p.Text, "udp confirms nothing") {
+			t.Errorf("%+v", p)
+		}
+	}
 }
 
 // isShared reports whether a key is for a queue that bridges share.
