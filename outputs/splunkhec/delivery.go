@@ -18,6 +18,10 @@ import (
 //	refused without a number   the first half | the second half
 //	too long                   the first half | the second half
 //	an index is refused        one part for each index
+//	4xx without a HEC code     the first half | the second half, when events were accepted lately: a firewall dislikes one
+//
+// When every event of a batch is refused, and none was accepted since the first, it is the receiver that refuses and not the
+// events: they keep their place, and the output is blocked.
 //
 // Splunk seems to index the events before n all the same, other receivers refuse the whole request: sending them
 // again makes a duplicate of each at most once, and loses nothing.
@@ -32,13 +36,16 @@ type delivery struct {
 	parts [][]int // indices into batch, the next part last
 
 	mu       sync.Mutex
+	size     int // events of the batch
+	taken    int // of those, in accepted requests
+	large    int // of those, given up because each alone is too long
 	open     int // requests that wait for their acknowledgement, and 1 for the sender
 	rejected []outputs.Rejection
 	rest     error
 }
 
 func (o *Output) newDelivery(ctx context.Context, batch []outputs.Record, done func(error)) *delivery {
-	d := &delivery{out: o, batch: batch, done: done, open: 1}
+	d := &delivery{out: o, batch: batch, size: len(batch), done: done, open: 1}
 	d.ctx, d.cancel = context.WithCancelCause(ctx)
 	all := make([]int, len(batch))
 	for i := range all {
@@ -141,6 +148,11 @@ func (d *delivery) forget() {
 func (d *delivery) count(v verdict, n int) {
 	if v == accepted || v == slowDown {
 		d.out.metrics.events.Add(float64(n))
+		d.out.accepted.Store(d.out.env.Now().UnixNano())
+		d.out.alone.Store(0)
+		d.mu.Lock()
+		d.taken += n
+		d.mu.Unlock()
 	}
 }
 
@@ -159,6 +171,8 @@ func (d *delivery) judge(part []int, ans *answer, v verdict) error {
 			return nil
 		}
 		return d.divide(part, ans)
+	case suspect:
+		return d.divide(part, ans)
 	case wrongIndex:
 		return d.byIndex(part, ans)
 	default:
@@ -169,7 +183,10 @@ func (d *delivery) judge(part []int, ans *answer, v verdict) error {
 // divide sends both halves of part on their own, or gives up the one event.
 func (d *delivery) divide(part []int, ans *answer) error {
 	if len(part) == 1 {
-		d.reject(part[0], ans.err())
+		if ans.verdict() == tooLarge {
+			d.large++
+		}
+		d.reject(part[0], fmt.Errorf("%s: %w", ans.from, ans.err()))
 		return nil
 	}
 	half := len(part) / 2
@@ -236,6 +253,11 @@ func (d *delivery) finish(err error) {
 func (d *delivery) result() error {
 	if len(d.rejected) == 0 {
 		return d.rest
+	}
+	if d.rest == nil && d.taken == 0 && d.large == 0 && len(d.rejected) == d.size {
+		if err := d.out.allRefused(d.size, d.rejected[0].Err); err != nil {
+			return err
+		}
 	}
 	return &outputs.PartialError{Rejected: d.rejected, Rest: d.rest}
 }

@@ -23,7 +23,7 @@ func (o *Output) encode(batch []outputs.Record, part []int) (*body, int) {
 		n++
 	}
 	o.metrics.plainBytes.Add(float64(len(plain.bytes)))
-	if !o.settings.Gzip {
+	if !o.settings.Gzip || o.plain.Load() {
 		return &body{bytes: plain.bytes, free: func() { o.buffers.putPlain(plain) }}, n
 	}
 	packed := o.buffers.pack(plain.bytes)

@@ -138,10 +138,17 @@ func (o *Output) postOn(ctx context.Context, s *session, b *body) (answer, error
 	if ans.code == 27 && s.acks != nil { // the channel is full: the next events get another
 		s.lane.abandon(s)
 	}
-	switch ans.verdict() {
+	v := ans.verdict()
+	if v == suspect && !o.acceptedLately() || ans.status == http.StatusUnsupportedMediaType {
+		v = blocked
+	}
+	switch v {
 	case retry:
 		return ans, &outputs.RetryError{Err: o.endpointError(e, ans.err()), After: ans.retryAfter}
 	case blocked:
+		if ans.status == http.StatusUnsupportedMediaType && o.giveUpGzip() {
+			return ans, &outputs.RetryError{Err: o.endpointError(e, ans.err())}
+		}
 		return ans, &outputs.BlockedError{Err: o.endpointError(e, ans.err())}
 	default:
 		return ans, nil

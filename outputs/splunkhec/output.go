@@ -36,6 +36,10 @@ type Output struct {
 	limit   atomic.Int64 // bytes of a request before compression
 	down    atomic.Bool  // the last request failed
 
+	accepted atomic.Int64 // when events were accepted last, Unix nanoseconds
+	alone    atomic.Int32 // batches of one event, each refused, since then
+	plain    atomic.Bool  // no gzip, since the collector refuses everything that is compressed
+
 	slots        chan struct{} // batches under way
 	pendingSlots chan struct{} // requests without acknowledgement; nil without indexer_ack
 

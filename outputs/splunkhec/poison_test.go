@@ -1,9 +1,11 @@
 package splunkhec
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -87,19 +89,75 @@ func checkRefused(t *testing.T, err error, seqs ...uint64) {
 	}
 }
 
-// TestAllPoison: a batch of nothing but poison ends, in a bounded number of requests.
-func TestAllPoison(t *testing.T) {
+// TestAllRefused: a collector that refuses every event is at fault itself. Nothing goes to the quarantine, gzip is tried without, and the
+// output is blocked, in a bounded number of requests.
+func TestAllRefused(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(t *testing.T, w *world) {
 		splunk := &hectest.Splunk{Token: testToken, Refuse: func(*hectest.Event) int { return 12 }}
 		w.add("splunk:8088", splunk)
 		out, _ := w.output("", "http://splunk:8088")
-		err := send(t, out, outputtest.Records(t, 1, 20))
-		checkRefused(t, err, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)
-		if got := len(splunk.Requests()); got > 20 {
+		if err := send(t, out, outputtest.Records(t, 1, 20)); !strings.HasPrefix(kindOf(err), "retry") {
+			t.Errorf("compressed: %v", err)
+		}
+		if err := send(t, out, outputtest.Records(t, 1, 20)); kindOf(err) != "blocked" {
+			t.Errorf("not compressed: %v", err)
+		}
+		if got := len(splunk.Requests()); got > 40 {
 			t.Errorf("%d requests for 20 events", got)
 		}
+		// Alone the first one may be at fault, the second one in a row isn't.
+		if err := send(t, out, outputtest.Records(t, 1, 1)); kindOf(err) != "refused 0" {
+			t.Errorf("one alone: %v", err)
+		}
+		if err := send(t, out, outputtest.Records(t, 2, 1)); kindOf(err) != "blocked" {
+			t.Errorf("another one alone: %v", err)
+		}
 	})
+}
+
+// TestFirewall: an event that a web application firewall refuses, without a word of HEC, goes to the quarantine alone once events were accepted
+// before. One that refuses everything blocks the output.
+func TestFirewall(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{400, 403, 406} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, func(t *testing.T, w *world) {
+				splunk := &hectest.Splunk{Token: testToken}
+				var closed atomic.Bool
+				w.add("splunk:8088", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+					body, _ := io.ReadAll(r.Body)
+					r.Body = io.NopCloser(bytes.NewReader(body))
+					if closed.Load() || bytes.Contains(body, []byte("/etc/passwd")) {
+						rw.Header().Set("Content-Type", "text/html")
+						rw.WriteHeader(status)
+						_, _ = rw.Write([]byte("<html><body>Request blocked</body></html>"))
+						return
+					}
+					splunk.ServeHTTP(rw, r)
+				}))
+				out, _ := w.output("gzip = false", "http://splunk:8088")
+				bad := func(batch []outputs.Record, at int) []outputs.Record {
+					batch[at].Signal.Description = "cat /etc/passwd"
+					return batch
+				}
+				if err := send(t, out, bad(outputtest.Records(t, 1, 8), 3)); kindOf(err) != "blocked" {
+					t.Errorf("before anything was accepted: %v", err)
+				}
+				if err := send(t, out, outputtest.Records(t, 1, 2)); err != nil {
+					t.Fatal(err)
+				}
+				if err := send(t, out, bad(outputtest.Records(t, 3, 8), 3)); kindOf(err) != "refused 3" {
+					t.Errorf("one of eight: %v", err)
+				}
+				closed.Store(true)
+				if err := send(t, out, outputtest.Records(t, 11, 8)); kindOf(err) != "blocked" {
+					t.Errorf("all of eight: %v", err)
+				}
+			})
+		})
+	}
 }
 
 // TestWrongNumber: a number beyond the batch is as good as none.

@@ -14,6 +14,7 @@ const (
 	retry                         // not now: the same request may work later, or elsewhere
 	blocked                       // not until somebody mends something
 	poison                        // one event is at fault, named or not
+	suspect                       // refused by something that is no HEC: a firewall that dislikes one event, or whoever refuses all
 	wrongIndex                    // an event's index is not one of the token's
 	tooLarge                      // the request is too long
 )
@@ -58,9 +59,20 @@ func (a *answer) verdict() verdict {
 		return tooLarge
 	case a.status == http.StatusBadRequest:
 		return a.badRequest()
-	default: // a redirect, 401, 403, 404, 405, 407, 415, ...
+	case a.status >= 400 && !a.isHEC && !aboutTheWay(a.status):
+		return suspect
+	default: // a redirect, 401, 404, 405, 407, 415, a HEC code, ...
 		return blocked
 	}
+}
+
+// aboutTheWay reports whether a status is about the request's way, login or form, whatever is in it.
+func aboutTheWay(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusProxyAuthRequired, http.StatusUnsupportedMediaType:
+		return true
+	}
+	return false
 }
 
 // success believes a 2xx only if HEC itself says so: a login page, a captive portal or half an answer is none.
@@ -81,8 +93,10 @@ func (a *answer) badRequest() verdict {
 	switch v, known := codeVerdict(a.code); {
 	case known && v != accepted && v != slowDown:
 		return v
-	case known, a.isHTML:
+	case known:
 		return blocked
+	case a.isHTML:
+		return suspect
 	case a.isHEC:
 		return blocked // a newer 400 code: most are about the token or the channel
 	default:
