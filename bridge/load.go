@@ -163,6 +163,7 @@ func restartNeeded(old, next *config.Config) []string {
 	}
 	differs("queue.directory", old.Queue.Directory == next.Queue.Directory)
 	differs("queue.kind or what its database needs", sameShared(old.Queue.Shared, next.Queue.Shared))
+	differs("server.http2", old.Server.HTTP2 == next.Server.HTTP2)
 	differs("dedupe.capacity", old.Dedupe.Capacity == next.Dedupe.Capacity)
 	differs("dedupe.window", old.Dedupe.Window == next.Dedupe.Window)
 	differs("admin.listen", old.Admin.Listen == next.Admin.Listen)

@@ -69,7 +69,7 @@ func (b *Bridge) serverOptions(cfg *config.Config) webhook.ServerOptions {
 	o := webhook.ServerOptions{
 		TLSCert: cfg.Server.TLSCert, TLSKey: cfg.Server.TLSKey, ClientCAFile: cfg.Server.ClientCAFile,
 		Plaintext: cfg.Server.Plaintext, TrustedProxies: cfg.Server.TrustedProxies, MaxConnections: cfg.Server.MaxConnections,
-		StateDirectory: cfg.Server.StateDirectory, Log: b.opts.Log, Now: b.opts.Loader.Now,
+		StateDirectory: cfg.Server.StateDirectory, HTTP2: cfg.Server.HTTP2, Log: b.opts.Log, Now: b.opts.Loader.Now,
 	}
 	if !usesSystemd(cfg) {
 		o.Listen = cfg.Server.Listen

@@ -36,7 +36,8 @@ type Server struct {
 	MaxBodyBytes   int64
 	MaxConnections int
 	StateDirectory string // for certificates that ACME brings
-	ACME           *ACME  // nil: none
+	HTTP2          bool
+	ACME           *ACME // nil: none
 }
 
 // ACME is [server.acme].

@@ -34,6 +34,7 @@ type serverTable struct {
 	MaxBodyBytes   int64      `toml:"max_body_bytes"`
 	MaxConnections int        `toml:"max_connections"`
 	StateDirectory string     `toml:"state_directory"`
+	HTTP2          bool       `toml:"http2"`
 	ACME           *acmeTable `toml:"acme"`
 }
 

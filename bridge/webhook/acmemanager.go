@@ -31,6 +31,7 @@ const acmeConnections = 128
 // acmeManager gets and renews the certificates of ACME.Domains and hands them to handshakes.
 type acmeManager struct {
 	opts    *ACME
+	http2   bool // offered
 	log     *slog.Logger
 	now     func() time.Time
 	manager *autocert.Manager
@@ -57,7 +58,7 @@ func newACME(o *ACME, server *ServerOptions) (*acmeManager, error) {
 		return nil, fmt.Errorf("server.acme: %w", err)
 	}
 	a := &acmeManager{
-		hangUp: hangUp, opts: o, log: server.Log, now: server.Now,
+		hangUp: hangUp, opts: o, http2: server.HTTP2, log: server.Log, now: server.Now,
 		ends: map[string]time.Time{}, failed: map[string]string{}, warnedAt: map[string]time.Time{},
 	}
 	a.manager = &autocert.Manager{
@@ -91,7 +92,7 @@ func withoutPort(next http.Handler) http.Handler {
 
 // prepare reads the client CAs and returns the function that puts them into use.
 func (a *acmeManager) prepare(clientCA string) (apply func(), err error) {
-	config := baseTLS()
+	config := baseTLS(a.http2)
 	config.GetCertificate = a.certificate
 	if err := requireClients(config, clientCA); err != nil {
 		return nil, err

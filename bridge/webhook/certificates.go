@@ -33,8 +33,9 @@ type stamps [3]stamp
 // certificates keeps the TLS configuration in step with its files. The last good one stays in use while newer files
 // can't be used.
 type certificates struct {
-	log *slog.Logger
-	now func() time.Time
+	log   *slog.Logger
+	now   func() time.Time
+	http2 bool // offered
 
 	current atomic.Pointer[tls.Config]
 
@@ -46,19 +47,23 @@ type certificates struct {
 }
 
 // loadTLS reads f into a server's configuration.
-func loadTLS(f files) (*tls.Config, error) {
+func loadTLS(f files, http2 bool) (*tls.Config, error) {
 	pair, err := tls.LoadX509KeyPair(f.cert, f.key)
 	if err != nil {
 		return nil, fmt.Errorf("certificate %s with key %s: %w", f.cert, f.key, err)
 	}
-	config := baseTLS()
+	config := baseTLS(http2)
 	config.Certificates = []tls.Certificate{pair}
 	return config, requireClients(config, f.clientCA)
 }
 
 // baseTLS holds what every configuration shares: TLS 1.2 and 1.3 with Go's own choice of suites and curves.
-func baseTLS() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+func baseTLS(http2 bool) *tls.Config {
+	protocols := []string{"http/1.1"}
+	if http2 {
+		protocols = []string{"h2", "http/1.1"}
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: protocols}
 }
 
 // requireClients makes config ask for and verify client certificates when caFile is set.
@@ -125,7 +130,7 @@ func (c *certificates) poll() {
 // load reads f, and refuses an expired certificate in place of one that is good. At the start any certificate is taken:
 // an answer that senders distrust is easier to find than none.
 func (c *certificates) load(f files) (*tls.Config, error) {
-	config, err := loadTLS(f)
+	config, err := loadTLS(f, c.http2)
 	if err == nil && c.worse(config) {
 		return nil, fmt.Errorf("certificate %s has expired, the one in use has not", f.cert)
 	}

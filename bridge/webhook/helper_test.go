@@ -262,7 +262,7 @@ func newRig(t testing.TB, change func(*Options, *ServerOptions)) *rig {
 	t.Helper()
 	r := &rig{t: t, queue: &recorder{}, log: &logBuffer{}, ca: newAuthority(t)}
 	r.opts = Options{Endpoints: []Endpoint{testEndpoint()}, Queue: r.queue, Log: r.log.logger(), FailureBurst: -1}
-	r.srvOpts = ServerOptions{Listen: []string{"127.0.0.1:0"}, Log: r.opts.Log, StateDirectory: t.TempDir()}
+	r.srvOpts = ServerOptions{Listen: []string{"127.0.0.1:0"}, Log: r.opts.Log, StateDirectory: t.TempDir(), HTTP2: true}
 	r.srvOpts.TLSCert, r.srvOpts.TLSKey = r.ca.write(t, t.TempDir(), 2, time.Now().AddDate(0, 6, 0))
 	if change != nil {
 		change(&r.opts, &r.srvOpts)

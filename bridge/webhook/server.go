@@ -44,7 +44,7 @@ func NewServer(opts ServerOptions, handler http.Handler) (*Server, error) {
 	s := &Server{
 		log: opts.Log, conns: newConns(opts.Now, opts.Log), failed: make(chan error, 1), metrics: newServerMetrics(),
 	}
-	s.certs = &certificates{log: opts.Log, now: opts.Now}
+	s.certs = &certificates{log: opts.Log, now: opts.Now, http2: opts.HTTP2}
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (s *Server) newHTTP(handler http.Handler) *http.Server {
 	o := &s.opts
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(!o.Plaintext)
+	protocols.SetHTTP2(o.HTTP2 && !o.Plaintext)
 	server := &http.Server{
 		Handler:                      handler,
 		ReadHeaderTimeout:            o.HeaderTimeout,
@@ -91,7 +91,7 @@ func (s *Server) newHTTP(handler http.Handler) *http.Server {
 		},
 	}
 	if !o.Plaintext {
-		server.TLSConfig = baseTLS()
+		server.TLSConfig = baseTLS(o.HTTP2)
 		server.TLSConfig.GetConfigForClient = s.configFor
 	}
 	return server

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -329,5 +330,32 @@ func TestShutdownIsBounded(t *testing.T) {
 	defer cancel()
 	if err := rig.server.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("shutdown: %v", err)
+	}
+}
+
+// TestHTTP2IsOff: HTTP/2 is offered to nobody unless it is turned on, and a client that would like it falls back.
+func TestHTTP2IsOff(t *testing.T) {
+	t.Parallel()
+	for _, on := range []bool{false, true} {
+		rig := newRig(t, func(_ *Options, o *ServerOptions) { o.HTTP2 = on })
+		resp, err := rig.client(true).Get(rig.url())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if (resp.ProtoMajor == 2) != on {
+			t.Errorf("HTTP2 %v: answered over %s", on, resp.Proto)
+		}
+		if !on {
+			raw, err := net.Dial("tcp", rig.addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			secure := tls.Client(raw, &tls.Config{RootCAs: rig.ca.pool(), ServerName: "127.0.0.1", NextProtos: []string{"h2"}})
+			if err := secure.Handshake(); err == nil {
+				t.Error("a client that speaks HTTP/2 only got a connection")
+			}
+			_ = secure.Close()
+		}
 	}
 }

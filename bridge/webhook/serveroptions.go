@@ -41,6 +41,7 @@ type ServerOptions struct {
 
 	// The rest can't be changed by Reload.
 
+	HTTP2          bool             // offered to clients; most attacks on a receiver need it, and no webhook sender does
 	StateDirectory string           // for ACME's account and certificates
 	Log            *slog.Logger     // nil: none
 	Now            func() time.Time // nil: time.Now

@@ -50,7 +50,7 @@ type Key struct {
 
 var (
 	headerLine = regexp.MustCompile(`^(#?)(\[\[?)([^\[\]]+)\]\]?$`)
-	keyLine    = regexp.MustCompile(`^(#?)([a-z_]+) = (.+)$`)
+	keyLine    = regexp.MustCompile(`^(#?)([a-z][a-z0-9_]*) = (.+)$`)
 )
 
 // Parse reads a commented configuration file. It fails on a line that is neither prose nor a table nor a key.

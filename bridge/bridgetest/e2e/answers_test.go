@@ -98,7 +98,7 @@ func TestAnswers(t *testing.T) {
 	t.Parallel()
 	archive := filepath.Join(t.TempDir(), "archive.ndjson")
 	b := bridgetest.Start(t, bridgetest.Options{
-		Server: `max_body_bytes = "64KiB"`, Endpoint: `required_headers = { Authorization = ["env:LINUXGUARD_TEST_AUTH"] }`,
+		Server: "max_body_bytes = \"64KiB\"\nhttp2 = true", Endpoint: `required_headers = { Authorization = ["env:LINUXGUARD_TEST_AUTH"] }`,
 		Env: []string{"LINUXGUARD_TEST_AUTH=Bearer right"}, Outputs: fileOutput(archive),
 	})
 	accepted, quarantined := 0, map[string]bool{}

@@ -101,7 +101,7 @@ func (e *example) fields(d sender.Delivery) map[string]string {
 // TestStraightPath posts every example over HTTP/1.1 and HTTP/2, with and without a length, and compares every field
 // that rsyslog, syslog-ng, OpenTelemetry's HEC receiver and the file show.
 func TestStraightPath(t *testing.T) {
-	w := newWorld(t, bridgetest.Options{})
+	w := newWorld(t, bridgetest.Options{Server: "http2 = true"})
 	clients := []*sender.Client{w.Client(sender.ClientOptions{}), w.Client(sender.ClientOptions{HTTP1: true})}
 	all := examples()
 	deliveries := make([]sender.Delivery, len(all))
