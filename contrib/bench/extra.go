@@ -48,7 +48,7 @@ func backlog(ctx context.Context, s *settings) ([]string, error) {
 		return nil, err
 	}
 	empty := b.toReady
-	l := &load{addr: b.addr, conns: 128, next: next, acked: acked}
+	l := &load{pad: s.body, addr: b.addr, conns: 128, next: next, acked: acked}
 	for acked.count.Load() < int64(s.preload) && ctx.Err() == nil {
 		if _, err := l.run(ctx, time.Second); err != nil {
 			return nil, err
@@ -67,7 +67,7 @@ func backlog(ctx context.Context, s *settings) ([]string, error) {
 	if b, err = startBridge(ctx, s, dir, receivers.syslogAddr, receivers.hecURL, ""); err != nil {
 		return nil, err
 	}
-	slow := &load{addr: b.addr, conns: 4, rate: 500, next: next, acked: acked}
+	slow := &load{pad: s.body, addr: b.addr, conns: 4, rate: 500, next: next, acked: acked}
 	loadCtx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { _, err := slow.run(loadCtx, 10*time.Minute); ended <- err }()
@@ -126,7 +126,7 @@ func soak(ctx context.Context, s *settings) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	l := &load{addr: b.addr, conns: 16, rate: 10000, next: new(atomic.Int64), acked: newIDSet()}
+	l := &load{pad: s.body, addr: b.addr, conns: 16, rate: 10000, next: new(atomic.Int64), acked: newIDSet()}
 	ended := make(chan error, 1)
 	go func() { _, err := l.run(ctx, s.soak); ended <- err }()
 	var xs, ys []float64

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,7 @@ const (
 
 // load is one run of the generator: signed, distinct payloads over keep-alive connections.
 type load struct {
+	pad   int // bytes added to each body
 	addr  string
 	conns int
 	rate  int           // requests a second in all; 0: closed loop
@@ -74,7 +76,7 @@ func (l *load) connection(ctx context.Context, index int, o *outcome) error {
 		return err
 	}
 	defer conn.Close() //nolint:errcheck // the run is over
-	p := newPayload()
+	p := newPayload(l.pad)
 	in := bufio.NewReaderSize(conn, 4096)
 	o.lat = make([]time.Duration, 0, 1<<14)
 	due := time.Now()
@@ -123,11 +125,11 @@ type payload struct {
 
 const idMark = "0000000000"
 
-func newPayload() *payload {
+func newPayload(pad int) *payload {
 	now := time.Now().UTC().Format(time.RFC3339)
 	body := `{"event_type":"signal_created","version":"v1","timestamp":"` + now + `","tenant_id":"tn_7f3a",` +
 		`"data":{"signal_id":"sig_` + idMark + `","signal_type":"sudo_command_executed","severity":4,` +
-		`"description":"Sudo command executed by jsmith on web-01: /usr/bin/systemctl restart nginx (` + idMark + `)",` +
+		`"description":"Sudo command executed by jsmith on web-01: /usr/bin/systemctl restart nginx (` + idMark + `)` + strings.Repeat("x", pad) + `",` +
 		`"server_id":"srv_01","server_name":"web-01.example.com","identity_id":"idn_42","identity_name":"jsmith",` +
 		`"environment":"production","created_at":"` + now + `"},` +
 		`"console_url":"https://console.example.com/signals/sig_` + idMark + `"}`

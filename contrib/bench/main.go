@@ -29,6 +29,8 @@ type settings struct {
 	duration time.Duration
 	conns    []int
 	rate     int // requests a second over all connections; 0: closed loop
+	body     int // bytes that are added to the documented body
+	capacity int // dedupe.capacity
 	profile  bool
 	preload  int // backlog test: events queued while the outputs are down; 0: none
 	soak     time.Duration
@@ -63,6 +65,8 @@ func parse(args []string) (*settings, error) {
 	f.DurationVar(&s.duration, "duration", 10*time.Second, "length of one run")
 	f.StringVar(&conns, "conns", "1,16,128", "connection counts, comma-separated")
 	f.IntVar(&s.rate, "rate", 0, "fixed requests a second instead of a closed loop")
+	f.IntVar(&s.body, "body", 0, "`bytes` to add to each body, in its description")
+	f.IntVar(&s.capacity, "capacity", 100_000, "dedupe.capacity of the bridge")
 	f.BoolVar(&s.profile, "profile", false, "write CPU, heap, mutex and block profiles of the bridge, one run each connection count")
 	f.IntVar(&s.preload, "backlog", 0, "also queue so many `events` with the outputs down and measure the drain")
 	f.DurationVar(&s.soak, "soak", 0, "also run so long at 16 connections and state the slope of RssAnon")

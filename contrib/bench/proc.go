@@ -167,7 +167,7 @@ secrets = ["env:BENCH_SECRET"]
 directory = %q
 max_bytes = "8GiB"
 [dedupe]
-capacity = 100000
+capacity = %d
 [admin]
 listen = ""
 socket = %q
@@ -190,7 +190,7 @@ func startBridge(ctx context.Context, s *settings, dir, syslogAddr, hecURL, prof
 		return nil, err
 	}
 	config := filepath.Join(dir, "config.toml")
-	text := fmt.Sprintf(configText, port, filepath.Join(dir, "queue"), filepath.Join(dir, "admin.sock"), syslogAddr, hecURL)
+	text := fmt.Sprintf(configText, port, filepath.Join(dir, "queue"), s.capacity, filepath.Join(dir, "admin.sock"), syslogAddr, hecURL)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

@@ -97,7 +97,7 @@ const warmUp = time.Second
 
 // loadRun warms up and measures one run against p.
 func loadRun(ctx context.Context, s *settings, p *process, addr string, conns int, next *atomic.Int64, acked *idSet) (measure, time.Time, error) {
-	l := &load{addr: addr, conns: conns, rate: s.rate, next: next, acked: acked}
+	l := &load{pad: s.body, addr: addr, conns: conns, rate: s.rate, next: next, acked: acked}
 	if _, err := l.run(ctx, warmUp); err != nil {
 		return measure{}, time.Time{}, err
 	}
