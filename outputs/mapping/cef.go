@@ -100,9 +100,21 @@ func escapeCEFHeader(dst []byte, text string) []byte {
 	return escapeWith(dst, text, '|', "\\|")
 }
 
-// escapeCEFValue escapes "\" and "=".
+// escapeCEFValue escapes "\" and "=", and line breaks as CEF has them in multi-line fields: \n and \r.
 func escapeCEFValue(dst []byte, text string) []byte {
-	return escapeWith(dst, text, '=', "\\=")
+	for {
+		i := strings.IndexAny(text, "\r\n")
+		if i < 0 {
+			return escapeWith(dst, text, '=', "\\=")
+		}
+		dst = escapeWith(dst, text[:i], '=', "\\=")
+		if text[i] == '\n' {
+			dst = append(dst, `\n`...)
+		} else {
+			dst = append(dst, `\r`...)
+		}
+		text = text[i+1:]
+	}
 }
 
 // escapeWith appends text with "\" doubled and special replaced.

@@ -139,11 +139,16 @@ func parseCEF(msg string) (header []string, ext pairs, err error) {
 			}
 			value, rest = value[:space], value[space+1:]
 		}
-		if err := ext.add(key, unbackslash(value, `\=`)); err != nil {
+		if err := ext.add(key, cefValue(value)); err != nil {
 			return nil, nil, err
 		}
 	}
 	return header, ext, nil
+}
+
+// cefValue undoes the escapes of an extension's value: \\, \=, \n and \r.
+func cefValue(s string) string {
+	return strings.NewReplacer(`\\`, `\`, `\=`, `=`, `\n`, "\n", `\r`, "\r").Replace(s)
 }
 
 // unescapedIndex finds c outside of backslash pairs.

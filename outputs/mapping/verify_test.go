@@ -284,6 +284,15 @@ func rename(name func(mapping.Field) string, constants ...string) map[string]str
 	return names
 }
 
+// octalButBreaks is octal with line breaks as they are: CEF has escapes of its own for them.
+func octalButBreaks(s string) string {
+	i := strings.IndexAny(s, "\r\n")
+	if i < 0 {
+		return octal(s)
+	}
+	return octal(s[:i]) + s[i:i+1] + octalButBreaks(s[i+1:])
+}
+
 func checkCEF(t *testing.T, rec *outputs.Record, msg string) {
 	t.Helper()
 	header, ext, err := parseCEF(msg)
@@ -293,7 +302,7 @@ func checkCEF(t *testing.T, rec *outputs.Record, msg string) {
 	if header[0] != "LinuxGuard" || header[1] != "LinuxGuard" || !strings.Contains("1 3 5 8 10", header[5]) {
 		t.Errorf("header %q", header)
 	}
-	checkPairs(t, rec, ext, octal, rename(func(f mapping.Field) string { return f.CEF },
+	checkPairs(t, rec, ext, octalButBreaks, rename(func(f mapping.Field) string { return f.CEF },
 		"rt", "cs1Label", "cs2Label", "cs3Label", "cs4Label", "cs5Label", "cn1Label", "cn2Label", "cn3Label"))
 }
 
