@@ -35,13 +35,19 @@ type indexMeta struct {
 	Bytes       int64                `json:"bytes"`               // of its groups
 	Entries     int                  `json:"entries"`
 	Received    time.Time            `json:"received,omitzero"` // when the newest of its events was received
-	At          time.Time            `json:"at,omitzero"`       // when its newest record was written
+	At          time.Time            `json:"at,omitzero"`       // the newest time in its records, which the clock may have gone back from
 	Sent        map[string]time.Time `json:"sent,omitempty"`    // the newest signed timestamp by endpoint
 	Outcomes    []outcomeMeta        `json:"outcomes,omitempty"`
 }
 
 // isEmpty reports that no record went into the segment.
 func (m *indexMeta) isEmpty() bool { return m.LastRecord < m.FirstRecord }
+
+func (m *indexMeta) newestAt(t time.Time) {
+	if t.After(m.At) {
+		m.At = t
+	}
+}
 
 // outcomeMeta says where an output's outcomes stand in a sidecar.
 type outcomeMeta struct {
@@ -96,6 +102,7 @@ func (x *index) addOutcomes(output string, ranges []queue.OutcomeRange) {
 	}
 	for _, r := range ranges {
 		l.add(r)
+		x.meta.newestAt(r.At)
 	}
 }
 

@@ -165,7 +165,7 @@ func (s *store) applyEvent(r *eventRecord, digest queue.Digest, at position) {
 		s.newestSeen = from
 		entry := entryOf(e, e.Seq, digest, from)
 		s.remember(at.x, &entry)
-		at.x.meta.At = r.at
+		at.x.meta.newestAt(r.at)
 		if e.ReceivedAt.After(at.x.meta.Received) {
 			at.x.meta.Received = e.ReceivedAt
 		}
@@ -191,7 +191,8 @@ func (s *store) applyLetter(record []byte, at position) error {
 	}
 	s.state.LastItem = max(s.state.LastItem, item.ID)
 	if at.index {
-		at.x.meta.LastItem, at.x.meta.At = max(at.x.meta.LastItem, item.ID), item.At
+		at.x.meta.LastItem = max(at.x.meta.LastItem, item.ID)
+		at.x.meta.newestAt(item.At)
 	}
 	if at.letters {
 		s.letters.apply(item, queue.DigestOf(item.Event.Body), int64(len(record)), at.number, at.place)

@@ -2,6 +2,8 @@ package queuetest
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
@@ -12,6 +14,7 @@ var outcomeTests = []test{
 	{name: "OutcomesInFlight", run: testOutcomesInFlight, needs: []need{stalling}},
 	{name: "OutcomeTimes", run: testOutcomeTimes},
 	{name: "OutcomesUntold", run: testOutcomesUntold},
+	{name: "OutcomesLast", run: testOutcomesLast, needs: []need{clocked}},
 	{name: "OutcomesExpire", run: testOutcomesExpire, needs: []need{clocked}},
 }
 
@@ -164,6 +167,33 @@ func testOutcomesUntold(t *trial) {
 		if got := t.outcomes("a", 12, 20); len(got) > 0 {
 			t.Errorf("%s: outcomes beyond the newest event: %v", l.name, got)
 		}
+	}
+}
+
+// testOutcomesLast: an outcome is known for the whole window, also when its event is forgotten and the clock was set back behind it.
+func testOutcomesLast(t *trial) {
+	t.options.Window, t.options.Capacity = time.Hour, 4
+	t.smallQueue()
+	t.start("a")
+	tenure := t.claim("a")
+	sent, n := t.clock.now(), 0
+	accept := func() uint64 {
+		n++
+		sent = sent.Add(time.Second)
+		return t.accept(t.eventAt(sent, fmt.Sprint("d", n), fmt.Sprint("s", n), strings.Repeat("x", 16*kiB)))
+	}
+	first := accept()
+	t.advance(tenure, first)
+	t.clock.add(-50 * time.Minute)
+	for range 200 {
+		tenure.Advance(queue.Progress{Through: accept()})
+	}
+	t.clock.add(50*time.Minute + 55*time.Minute)
+	for range 100 {
+		tenure.Advance(queue.Progress{Through: accept()})
+	}
+	if o := t.outcomes("a", first, first)[first]; o.Outcome != queue.Delivered {
+		t.Errorf("after 55 minutes of a window of 60 it is %v", o.Outcome)
 	}
 }
 
