@@ -18,10 +18,10 @@ func newQueueCommand(g *globals) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_ = cmd.Help()
-			return &usageError{errors.New("name what to do: replay, backup, dump, init or forget")}
+			return &usageError{errors.New("name what to do: replay, backup, dump, init, move or forget")}
 		},
 	}
-	c.AddCommand(newQueueReplay(g), newQueueBackup(g), newQueueDump(g), newQueueInit(g), newQueueForget(g))
+	c.AddCommand(newQueueReplay(g), newQueueBackup(g), newQueueDump(g), newQueueInit(g), newQueueMove(g), newQueueForget(g))
 	return c
 }
 

@@ -31,10 +31,11 @@ func newQueueInit(g *globals) *cobra.Command {
 	c.Flags().StringVar(&as, "as", "", "the `role` that makes it (default: the one in queue.url)")
 	c.Flags().BoolVar(&printSQL, "print-sql", false, "print what would be run and connect to nothing")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		shared, err := g.sharedQueue()
+		cfg, err := g.sharedConfig(true)
 		if err != nil {
 			return err
 		}
+		shared := cfg.Queue.Shared
 		connect, err := bridge.Database(shared)
 		if err != nil {
 			return err
@@ -56,10 +57,10 @@ func newQueueInit(g *globals) *cobra.Command {
 	return c
 }
 
-// sharedQueue reads which shared queue the configuration names. What else is wrong with the file is no matter here.
-func (g *globals) sharedQueue() (*config.SharedQueue, error) {
+// sharedConfig reads a configuration with a shared queue. pretend: secrets may be out of reach.
+func (g *globals) sharedConfig(pretend bool) (*config.Config, error) {
 	l := g.loader()
-	l.Pretend = true
+	l.Pretend = pretend
 	loaded, report := l.Load(g.ConfigPath)
 	if loaded == nil {
 		_ = report.WriteText(g.Stderr)
@@ -68,7 +69,7 @@ func (g *globals) sharedQueue() (*config.SharedQueue, error) {
 	if loaded.Config.Queue.Shared == nil {
 		return nil, &usageError{fmt.Errorf("%s has a queue of this host alone: set queue.kind = \"postgres\" and queue.url first", g.ConfigPath)}
 	}
-	return loaded.Config.Queue.Shared, nil
+	return loaded.Config, nil
 }
 
 func newQueueForget(g *globals) *cobra.Command {

@@ -56,10 +56,20 @@ type engine struct {
 var errClosed = fmt.Errorf("%w: it is closed", queue.ErrUnavailable)
 
 // Open opens the queue in a folder, or makes it. The result is a prometheus.Collector too. Errors: queue.ErrLocked when another
-// process has the folder, a *journal.VersionError for a folder of another version, or what the system says about the folder when
+// process has the folder, ErrMoved, a *journal.VersionError for a folder of another version, or what the system says about the folder when
 // it can't be read. What is damaged is no error: the queue goes on with what can be read, and Losses says what can't.
 func Open(ctx context.Context, opts Options) (queue.Queue, error) {
+	q, err := open(ctx, opts, false)
+	if err != nil {
+		return nil, err
+	}
+	return q, nil
+}
+
+// open opens a folder; moved: also one that is marked as moved.
+func open(ctx context.Context, opts Options, moved bool) (*engine, error) {
 	opts.setDefaults()
+	opts.takeMoved = moved
 	q := newEngine(opts)
 	if err := q.takeFolder(); err != nil {
 		return nil, err
@@ -108,7 +118,7 @@ func (q *engine) recoverPatiently(ctx context.Context) (*store, error) {
 	for delay := 50 * time.Millisecond; ; delay = min(2*delay, time.Second) {
 		s, err := recoverStore(&q.opts, q.opts.Directory)
 		var version *journal.VersionError
-		if err == nil || errors.As(err, &version) || isNoSpace(err) || time.Now().Add(delay).After(deadline) {
+		if err == nil || errors.As(err, &version) || errors.Is(err, ErrMoved) || isNoSpace(err) || time.Now().Add(delay).After(deadline) {
 			return s, err
 		}
 		q.opts.Log.Warn("the queue's folder can't be read; trying again, nothing is changed", "event", "queue_unavailable", "error", err)

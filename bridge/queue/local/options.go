@@ -35,6 +35,7 @@ type Options struct {
 	FS   journal.FS       // default the real one
 	Log  *slog.Logger     // default: nothing is logged
 
+	takeMoved     bool // open also a folder that is marked as moved
 	limits        *limits
 	prepareFailed func(error)
 }

@@ -42,6 +42,9 @@ func recoverStore(opts *Options, dir string) (*store, error) { return recoverOve
 func recoverOver(opts *Options, dir string, over *state) (*store, error) {
 	s := &store{opts: opts, dir: dir, dedupe: newDedupe(), letters: newLetters(opts.FS, filepath.Join(dir, quarantineFolder))}
 	r := &recovery{store: s, over: over}
+	if err := refuseMoved(opts, dir); err != nil {
+		return nil, err
+	}
 	if err := journal.MakeDir(opts.FS, s.logDir(), 0o700); err != nil {
 		return nil, fmt.Errorf("make the queue's folder: %w", err)
 	}

@@ -22,7 +22,8 @@ var errNotReplicated = errors.New(`the server has no synchronous standby (synchr
 // database is the connections to a server, and the names of a schema's tables.
 type database struct {
 	pool   *pgxpool.Pool
-	schema string
+	schema string // quoted
+	plain  string // as configured
 	wrap   func(context.Context) error
 
 	warnings sync.Map // *pgconn.PgConn to the text of the last warning that its server has given
@@ -63,7 +64,7 @@ func newDatabase(ctx context.Context, o *Options) (*database, error) {
 	if config.ConnConfig.ConnectTimeout == 0 || config.ConnConfig.ConnectTimeout > attemptTime/2 {
 		config.ConnConfig.ConnectTimeout = attemptTime / 2
 	}
-	d := &database{schema: pgx.Identifier{o.Schema}.Sanitize(), wrap: o.wrap}
+	d := &database{schema: pgx.Identifier{o.Schema}.Sanitize(), plain: o.Schema, wrap: o.wrap}
 	config.ConnConfig.OnNotice = d.noteWarning
 	config.BeforeClose = func(conn *pgx.Conn) { d.warnings.Delete(conn.PgConn()) }
 	if d.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
@@ -88,6 +89,9 @@ func (d *database) close() {
 
 // sql puts the schema's name into a statement.
 func (d *database) sql(text string) string { return strings.ReplaceAll(text, "SCHEMA.", d.schema+".") }
+
+// table is the name of one of its tables.
+func (d *database) table(name string) pgx.Identifier { return pgx.Identifier{d.plain, name} }
 
 // settings are those of every transaction: none is answered before it is replicated, and none that falls asleep keeps a lock.
 const settings = `SELECT set_config('synchronous_commit', 'on', true), set_config('lock_timeout', '5s', true),

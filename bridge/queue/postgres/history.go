@@ -138,14 +138,14 @@ func (q *Queue) LastAccepted(ctx context.Context) (map[string]time.Time, error) 
 func (q *Queue) Losses(ctx context.Context) (losses []queue.Loss, err error) {
 	err = q.reading(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		losses = nil
-		rows, err := tx.Query(ctx, q.db.sql("SELECT id, at, what, first, last FROM SCHEMA.loss WHERE acknowledged_by IS NULL ORDER BY id"))
+		rows, err := tx.Query(ctx, q.db.sql("SELECT id, at, what, first, last, records FROM SCHEMA.loss WHERE acknowledged_by IS NULL ORDER BY id"))
 		if err != nil {
 			return err
 		}
 		var l queue.Loss
 		var at int64
-		_, err = pgx.ForEachRow(rows, []any{&l.ID, &at, &l.What, &l.First, &l.Last}, func() error {
-			l.At, l.Records = timeOf(at), l.Last-l.First+1
+		_, err = pgx.ForEachRow(rows, []any{&l.ID, &at, &l.What, &l.First, &l.Last, &l.Records}, func() error {
+			l.At = timeOf(at)
 			losses = append(losses, l)
 			return nil
 		})

@@ -118,10 +118,24 @@ func inspectSchema(ctx context.Context, db querier, quoted, schema string) error
 		return plain(err)
 	case have != schemaVersion:
 		return fmt.Errorf("the schema %s has version %d; this release knows version %d", schema, have, schemaVersion)
-	case state != "ready":
-		return fmt.Errorf("the schema %s is being filled by linuxguard-bridge queue move; wait for its end, or drop the schema when it was broken off", schema)
+	case state != stateReady:
+		return &stateError{schema}
 	}
 	return nil
+}
+
+// The states of a schema.
+const (
+	stateReady  = "ready"
+	stateMoving = "moving"
+)
+
+// stateError says that a schema is not whole yet.
+type stateError struct{ schema string }
+
+// Error implements error.
+func (e *stateError) Error() string {
+	return fmt.Sprintf("the schema %s is being filled by linuxguard-bridge queue move; wait for its end, or run it again when it was broken off", e.schema)
 }
 
 // unavailable is err, as the engine says it.

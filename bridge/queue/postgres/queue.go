@@ -110,7 +110,7 @@ func (q *Queue) begin(ctx context.Context) error {
 	var generation [4]byte
 	_, _ = rand.Read(generation[:])
 	q.generation = uint64(generation[0])<<40 | uint64(generation[1])<<32 | uint64(generation[2])<<24 | uint64(generation[3])<<16 | 1
-	if err := q.db.retry(ctx, q.enter); err != nil {
+	if err := q.db.retry(ctx, q.enterFirst); err != nil {
 		return err
 	}
 	if q.o.Metrics != nil {
@@ -119,6 +119,18 @@ func (q *Queue) begin(ctx context.Context) error {
 		}
 	}
 	return q.refresh(ctx)
+}
+
+// enterFirst enters this bridge unless a move is under way, which looks for bridges behind the same lock.
+func (q *Queue) enterFirst(ctx context.Context, tx pgx.Tx) error {
+	var state string
+	if err := tx.QueryRow(ctx, q.db.sql("SELECT state FROM SCHEMA.meta FOR SHARE")).Scan(&state); err != nil {
+		return err
+	}
+	if state != stateReady {
+		return refusal{&stateError{q.o.Schema}}
+	}
+	return q.enter(ctx, tx)
 }
 
 // enter notes that this bridge runs. Another process of the same name that has shown no life since is over.

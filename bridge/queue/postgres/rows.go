@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -68,11 +69,21 @@ func (rows *eventRows) queue(db *database, b *pgx.Batch) {
 	}
 }
 
+// letterColumns are the columns of a quarantined item, as letterRow has them.
+func letterColumns() []string {
+	return []string{"id", "output", "seq", "reason", "at", "received_at", "endpoint", "digest", "delivery_id", "signal_id", "size", "envelope", "body"}
+}
+
+func letterRow(item *queue.DeadLetter, digest queue.Digest) []any {
+	e := &item.Event
+	return []any{
+		int64(item.ID), item.Output, int64(e.Seq), []byte(item.Reason), nanos(item.At), nanos(e.ReceivedAt), e.Endpoint, digest[:], []byte(e.DeliveryID), //nolint:gosec // counted up
+		[]byte(e.SignalID()), sizeOf(e), envelopeOf(e), bytesOf(e.Body),
+	}
+}
+
 // queueItem adds the INSERT of one quarantined item to a batch of statements.
 func queueItem(db *database, b *pgx.Batch, item *queue.DeadLetter, digest queue.Digest) {
-	e := &item.Event
-	b.Queue(db.sql(`INSERT INTO SCHEMA.quarantine (id, output, seq, reason, at, received_at, endpoint, digest, delivery_id, signal_id, size, envelope, body)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`),
-		item.ID, item.Output, e.Seq, []byte(item.Reason), nanos(item.At), nanos(e.ReceivedAt), e.Endpoint, digest[:], []byte(e.DeliveryID), []byte(e.SignalID()),
-		sizeOf(e), envelopeOf(e), bytesOf(e.Body))
+	b.Queue(db.sql("INSERT INTO SCHEMA.quarantine ("+strings.Join(letterColumns(), ", ")+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`), letterRow(item, digest)...)
 }

@@ -96,8 +96,9 @@ CREATE TABLE SCHEMA.loss (
   id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   at              bigint NOT NULL,
   what            text   NOT NULL,
-  first           bigint NOT NULL,
+  first           bigint NOT NULL, -- 0: not known
   last            bigint NOT NULL,
+  records         bigint NOT NULL, -- how many at the most; 0: not known
   acknowledged_by text
 );
 

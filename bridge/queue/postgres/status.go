@@ -62,8 +62,9 @@ func (q *Queue) readFacts(ctx context.Context, tx pgx.Tx) (facts, error) {
 	b.Queue(q.db.sql(`SELECT count(*), coalesce(sum(size), 0)::bigint FROM SCHEMA.quarantine`)).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&s.DeadLetters, &s.QuarantineBytes)
 	})
-	b.Queue(q.db.sql(`SELECT count(*), coalesce(sum(last - first + 1), 0)::bigint FROM SCHEMA.loss WHERE acknowledged_by IS NULL`)).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&s.Losses, &s.LostEvents)
+	b.Queue(q.db.sql(`SELECT count(*), coalesce(sum(last - first + 1) FILTER (WHERE first > 0), 0)::bigint, coalesce(bool_or(first = 0), false)
+		FROM SCHEMA.loss WHERE acknowledged_by IS NULL`)).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&s.Losses, &s.LostEvents, &s.LostUnknown)
 	})
 	b.Queue(q.db.sql(`SELECT instance, name, host, version, config, seen_at FROM SCHEMA.bridge ORDER BY name, instance`)).Query(func(rows pgx.Rows) error {
 		return q.scanBridges(rows, s, at)
