@@ -62,7 +62,7 @@ func (c *commit) tellLoss(b *pgx.Batch) {
 	if c.lost[1] == 0 {
 		return
 	}
-	b.Queue(c.q.db.sql("INSERT INTO SCHEMA.loss (at, what, first, last, records) VALUES ($1, $2, $3, $4, $4 - $3 + 1)"), nanos(c.at),
+	b.Queue(c.q.db.sql("INSERT INTO SCHEMA.loss (at, what, first, last, records) VALUES ($1, $2, $3::bigint, $4::bigint, $4::bigint - $3::bigint + 1)"), nanos(c.at),
 		fmt.Sprintf("the database has gone back in time: bridge_seq %d to %d were acknowledged and are gone from it; what the bridges still had is appended again "+
 			"under new numbers", c.lost[0], c.lost[1]), c.lost[0], c.lost[1])
 }

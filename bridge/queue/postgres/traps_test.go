@@ -133,27 +133,55 @@ func (r *rig) eventually(what string, holds func() bool) {
 	}
 }
 
-// breakReplication has the server wait for a standby that doesn't exist.
+// breakReplication has the server wait for a standby that doesn't exist. The server heeds a new setting only after a while.
 func (r *rig) breakReplication() {
 	r.t.Helper()
 	if err := r.server.Set(r.ctx(), "synchronous_standby_names = 'nobody'"); err != nil {
 		r.t.Fatal(err)
 	}
+	r.eventually("a commit waits for the standby", func() bool {
+		config := connectAs(r.t, r.server, postgres.Superuser)
+		config.RuntimeParams["application_name"] = "probe"
+		conn, err := pgx.ConnectConfig(r.ctx(), config)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		defer conn.Close(context.Background()) //nolint:errcheck // the end
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_, _ = conn.Exec(r.ctx(), "SELECT pg_logical_emit_message(true, 'probe', '')")
+		}()
+		waits := false
+		r.eventually("the end of a probe", func() bool {
+			select {
+			case <-ended:
+				return true
+			default:
+			}
+			n := r.cancelWaits("application_name = 'probe'")
+			waits = waits || n > 0
+			return false
+		})
+		return waits
+	})
+}
+
+// cancelWaits cancels the commits that wait for a standby.
+func (r *rig) cancelWaits(which string) (n int) {
+	conn, err := pgx.ConnectConfig(r.ctx(), connectAs(r.t, r.server, postgres.Superuser))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer conn.Close(context.Background()) //nolint:errcheck // the end
+	_ = conn.QueryRow(r.ctx(), `SELECT count(*) FROM (SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND `+which+`) c`).Scan(&n)
+	return n
 }
 
 // commitLocally cancels what waits for the standby, as an impatient client would: PostgreSQL commits it on this server alone.
 func (r *rig) commitLocally() {
 	r.t.Helper()
-	r.eventually("a commit that waits for the standby", func() bool {
-		conn, err := pgx.ConnectConfig(r.ctx(), connectAs(r.t, r.server, postgres.Superuser))
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		defer conn.Close(context.Background()) //nolint:errcheck // the end
-		var n int
-		err = conn.QueryRow(r.ctx(), `SELECT count(*) FROM (SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep') c`).Scan(&n)
-		return err == nil && n > 0
-	})
+	r.eventually("a commit that waits for the standby", func() bool { return r.cancelWaits("true") > 0 })
 }
 
 // TestKnownIsNotDurable: what a look-up finds may be on one server only. Neither is it a duplicate then, nor is it read.
