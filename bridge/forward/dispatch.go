@@ -28,6 +28,10 @@ type dispatcher struct {
 	attempts int       // failures in a row
 	sending  int       // records in flight
 	burst    bool      // the last batch had more than one record
+
+	failingSince time.Time // zero: it doesn't fail
+	askAt        time.Time // when to ask again whether another bridge wants the output
+	givenUp      bool      // it does
 }
 
 func newDispatcher(w *Worker, tenure *queue.Tenure, out outputs.Output) *dispatcher {
@@ -55,7 +59,8 @@ func (d *dispatcher) run() {
 	for {
 		d.w.status.beat(d.w.opts.Now())
 		d.step()
-		if d.ctx.Err() != nil || d.w.isStopping() && d.sending == 0 {
+		d.considerGivingUp()
+		if d.givenUp || d.ctx.Err() != nil || d.w.isStopping() && d.sending == 0 {
 			return
 		}
 		chunks, stop := d.reader.chunks, d.w.running.Done()
@@ -101,7 +106,7 @@ func (d *dispatcher) lose() { d.cancel(outputs.ErrNotOwner) }
 // tenure Close may take as long as Stop allows, so that what is in flight is confirmed.
 func (d *dispatcher) close() error {
 	ctx := d.w.life
-	if d.ctx.Err() != nil {
+	if d.givenUp || d.ctx.Err() != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, closeTimeout)
 		defer cancel()
@@ -123,6 +128,21 @@ func (d *dispatcher) step() {
 	d.advance()
 	d.sendDue()
 	d.w.status.inFlight(d.sending, d.retryAt)
+}
+
+// considerGivingUp gives up an output that has failed for long when another bridge wants it.
+func (d *dispatcher) considerGivingUp() {
+	now := d.w.opts.Now()
+	if d.failingSince.IsZero() || now.Sub(d.failingSince) < d.w.opts.GiveUpAfter || now.Before(d.askAt) || d.w.isStopping() {
+		return
+	}
+	d.askAt = now.Add(beatInterval)
+	ctx, cancel := context.WithTimeout(d.ctx, beatInterval)
+	defer cancel()
+	if d.w.opts.Queue.Wanted(ctx, d.w.opts.Name) {
+		d.givenUp = true
+		d.w.opts.Log.Warn("this output has failed for a while; another bridge gets it", "event", "output_lost", "failing_for", now.Sub(d.failingSince).Round(time.Second))
+	}
 }
 
 // nextWake is how long the loop may sleep when nothing happens.

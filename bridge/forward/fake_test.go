@@ -36,6 +36,7 @@ type fakeQueue struct {
 
 	tenure  *fakeTenure // the present one
 	others  bool        // another bridge has the output
+	wanted  bool        // another bridge wants it
 	claims  int
 	ranges  int
 	reading int // Reads under way
@@ -132,6 +133,13 @@ func (q *fakeQueue) Claim(ctx context.Context, output string) (*queue.Tenure, er
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// Wanted implements Claimer.
+func (q *fakeQueue) Wanted(context.Context, string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.wanted
 }
 
 // fakeTenure implements queue.Lease and queue.Stream.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
@@ -117,7 +118,7 @@ func (d *dispatcher) delivered(b *batch) {
 	}
 	d.w.status.recovered()
 	d.w.failures.Recovered(d.ctx, "delivering again", slog.String("event", "output_recovered"))
-	d.failing, d.attempts = false, 0
+	d.failing, d.attempts, d.failingSince = false, 0, time.Time{}
 }
 
 // failed puts b back and decides when the next attempt is made.
@@ -128,6 +129,9 @@ func (d *dispatcher) failed(b *batch, err error) {
 	}
 	if d.w.isStopping() || d.ctx.Err() != nil {
 		return
+	}
+	if d.failingSince.IsZero() {
+		d.failingSince = d.w.opts.Now()
 	}
 	// The batches that fail together on one broken connection are one failure.
 	if now := d.w.opts.Now(); !d.retryAt.After(now) {

@@ -484,3 +484,39 @@ func TestTheEndOfItsContextEndsTheWorker(t *testing.T) {
 		stop(t, w)
 	})
 }
+
+// An output that fails for a minute is given up once another bridge wants it, and not claimed again for a minute.
+func TestGivesUpWhatAnotherBridgeWants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newFakeQueue(t, 5)
+		d := &destination{answer: func(int, []outputs.Record) (time.Duration, error) { return time.Millisecond, errors.New("refused") }}
+		w := start(t, q, d, nil)
+		claims := func() int {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			return q.claims
+		}
+		time.Sleep(3 * time.Minute)
+		if s := w.Status(); !s.Owned || claims() != 1 {
+			t.Errorf("alone: %d claims, %+v", claims(), s)
+		}
+		q.set(func() { q.wanted = true })
+		time.Sleep(15 * time.Second)
+		if s := w.Status(); s.Owned || claims() != 1 || d.closed != 1 || !w.Alive(time.Now()) {
+			t.Errorf("beside another bridge: %d claims, closed %d times, %+v", claims(), d.closed, s)
+		}
+		time.Sleep(40 * time.Second)
+		if s := w.Status(); s.Owned || claims() != 1 {
+			t.Errorf("claimed again before a minute: %d claims, %+v", claims(), s)
+		}
+		time.Sleep(20 * time.Second)
+		if s := w.Status(); !s.Owned || claims() != 2 {
+			t.Errorf("not claimed again: %d claims, %+v", claims(), s)
+		}
+		time.Sleep(30 * time.Second)
+		if s := w.Status(); !s.Owned {
+			t.Errorf("given up before a minute: %+v", s)
+		}
+		stop(t, w)
+	})
+}

@@ -17,6 +17,7 @@ import (
 // Claimer hands out tenures. queue.Outputs states the contract.
 type Claimer interface {
 	Claim(ctx context.Context, output string) (*queue.Tenure, error)
+	Wanted(ctx context.Context, output string) bool
 }
 
 // Options describe one worker. Name, Queue, Open, Now, Rand and Log are required.
@@ -35,6 +36,10 @@ type Options struct {
 	// half. BlockedBackoff is the interval, with the same jitter, after a failure that only an operator can fix. Zero
 	// means the defaults: 200ms, 60s and 30s.
 	MinBackoff, MaxBackoff, BlockedBackoff time.Duration
+
+	// GiveUpAfter is how long an output may fail before it is given up when another bridge wants it, and how long it is not claimed
+	// again then: that bridge may reach what this one can't. Zero means 60 s.
+	GiveUpAfter time.Duration
 }
 
 const (
@@ -65,6 +70,7 @@ type Worker struct {
 	// Of run's goroutine.
 	toldLost []queue.Gap // lost events that the log has told of, the latest last
 	closeErr error       // of the last output; Stop reads it after ended
+	gaveUp   bool        // the last tenure, because it failed and another bridge wanted it
 }
 
 // New returns a Worker that is not running yet.
@@ -72,6 +78,7 @@ func New(opts Options) *Worker {
 	setDefault(&opts.MinBackoff, 200*time.Millisecond)
 	setDefault(&opts.MaxBackoff, time.Minute)
 	setDefault(&opts.BlockedBackoff, 30*time.Second)
+	setDefault(&opts.GiveUpAfter, time.Minute)
 	w := &Worker{
 		opts: opts, metrics: newMetrics(opts.Name), ended: make(chan struct{}),
 		failures: logging.NewFold(opts.Log, opts.Now), reads: logging.NewFold(opts.Log, opts.Now),
@@ -130,7 +137,11 @@ func (w *Worker) run() {
 			continue
 		}
 		attempts = 0
-		sleep(w.running, minTenure-w.opts.Now().Sub(began)) // an output that is lost as soon as it is claimed must not spin
+		pause := minTenure - w.opts.Now().Sub(began) // an output that is lost as soon as it is claimed must not spin
+		if w.gaveUp {
+			pause = w.opts.GiveUpAfter
+		}
+		sleep(w.running, pause)
 	}
 }
 
@@ -149,7 +160,7 @@ func (w *Worker) serve() error {
 	w.status.own(out)
 	d := newDispatcher(w, tenure, out)
 	d.run()
-	w.closeErr = d.close()
+	w.closeErr, w.gaveUp = d.close(), d.givenUp
 	w.status.disown()
 	if w.closeErr != nil && !w.isStopping() { // Stop's caller is told
 		w.opts.Log.Warn("an output did not close in good order", "error", w.closeErr)

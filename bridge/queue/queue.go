@@ -26,6 +26,8 @@ type Outputs interface {
 	// Claim waits until this bridge owns the declared output and returns its tenure. A second claim waits for the
 	// first one's release. ErrNotFound: it is not declared.
 	Claim(ctx context.Context, output string) (*Tenure, error)
+	// Wanted reports whether another running bridge has declared the output, and would own it when this one gave it up.
+	Wanted(ctx context.Context, output string) bool
 	// Forget ends an output that this bridge has not declared, although another bridge's last declaration may name
 	// it, and returns the events that it had left. ErrNotFound: there is none.
 	Forget(ctx context.Context, output string) (left uint64, err error)

@@ -218,6 +218,9 @@ func (s *store) oldestEvent() uint64 {
 	return s.state.LastSeq + 1
 }
 
+// Wanted implements queue.Outputs: there is no other bridge.
+func (q *engine) Wanted(context.Context, string) bool { return false }
+
 // Forget implements queue.Outputs. In a queue of one bridge an output ends when it isn't declared any more.
 func (q *engine) Forget(_ context.Context, output string) (uint64, error) {
 	if _, ok := q.places.get(output); ok {

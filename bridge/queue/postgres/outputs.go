@@ -125,6 +125,18 @@ func (q *Queue) noteOwner(output, bridge string, cursor, last uint64) {
 	}
 }
 
+// Wanted implements queue.Outputs.
+func (q *Queue) Wanted(ctx context.Context, output string) bool {
+	wanted := false
+	err := q.db.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		row := tx.QueryRow(ctx, q.db.sql(`SELECT EXISTS (SELECT FROM SCHEMA.declared d JOIN SCHEMA.bridge b ON b.name = d.bridge
+			WHERE d.output = $1 AND b.name <> $2 AND b.seen_at > (extract(epoch FROM clock_timestamp()) * 1e9)::bigint - $3)`),
+			output, q.o.Bridge, int64(2*q.o.Takeover))
+		return row.Scan(&wanted)
+	})
+	return err == nil && wanted
+}
+
 // Forget implements queue.Outputs.
 func (q *Queue) Forget(ctx context.Context, output string) (uint64, error) {
 	var left uint64

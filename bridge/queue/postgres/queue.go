@@ -175,7 +175,7 @@ func (q *Queue) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, closeTime)
 	defer cancel()
 	err := q.drain(ctx)
-	if err == nil && len(leases) > 0 {
+	if err == nil {
 		err = q.db.retry(ctx, q.leave)
 	}
 	q.stop()

@@ -11,6 +11,7 @@ var sharedTests = []test{
 	{name: "SharedAppends", run: testSharedAppends, needs: []need{bridges}},
 	{name: "SharedOutputs", run: testSharedOutputs, needs: []need{bridges}},
 	{name: "SharedTakeover", run: testSharedTakeover, needs: []need{bridges}},
+	{name: "SharedWanted", run: testSharedWanted, needs: []need{bridges}},
 	{name: "SharedRoles", run: testSharedRoles, needs: []need{bridges}},
 }
 
@@ -132,6 +133,26 @@ func testSharedTakeover(t *trial) {
 		}
 		other.close()
 	}
+}
+
+// testSharedWanted: an output is wanted while another bridge runs that has declared it.
+func testSharedWanted(t *trial) {
+	t.start("a", "b")
+	wanted := func(when string, want map[string]bool) {
+		t.Helper()
+		for name, want := range want {
+			if got := t.q.Wanted(t.ctx(), name); got != want {
+				t.Errorf("%s: %s is wanted: %v", when, name, got)
+			}
+		}
+	}
+	wanted("alone", map[string]bool{"a": false, "b": false, "c": false})
+	other := t.second()
+	wanted("beside another bridge", map[string]bool{"a": true, "b": true, "c": false})
+	other.declare(queue.OutputSpec{Name: "a"})
+	wanted("when that one has only a", map[string]bool{"a": true, "b": false})
+	other.close()
+	wanted("when that one has ended", map[string]bool{"a": false, "b": false})
 }
 
 func testSharedRoles(t *trial) {

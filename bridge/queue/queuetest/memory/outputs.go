@@ -90,6 +90,19 @@ func (w *World) endOwner(output string) {
 	w.wake() // those who wait for it wait for nothing
 }
 
+// Wanted implements queue.Outputs.
+func (q *Queue) Wanted(_ context.Context, name string) bool {
+	q.w.mu.Lock()
+	defer q.w.mu.Unlock()
+	o := q.w.live.outputs[name]
+	for other := range q.w.open {
+		if o != nil && other != q && o.bridges[other.o.Bridge] {
+			return true
+		}
+	}
+	return false
+}
+
 // Forget implements queue.Outputs.
 func (q *Queue) Forget(ctx context.Context, output string) (uint64, error) {
 	var left uint64
