@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,7 +15,7 @@ type metrics struct {
 	common                        *queuemetrics.Metrics
 	retries                       *prometheus.CounterVec
 	takeovers, fenced, rolledBack prometheus.Counter
-	bridges, up                   prometheus.Collector
+	bridges, replicated           prometheus.Collector
 	registry                      prometheus.Registerer
 	registered                    []prometheus.Collector
 }
@@ -38,7 +39,8 @@ func (m *metrics) register(r prometheus.Registerer, q *Queue) error {
 	gauge := func(name, help string, value func(queue.Status) float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: queuemetrics.Namespace, Name: name, Help: help}, func() float64 { return value(q.Status()) })
 	}
-	m.up = gauge("database_up", "1 while the database takes transactions.", func(s queue.Status) float64 { return queuemetrics.Bool(s.Healthy) })
+	m.replicated = gauge("replicated", "1 while commits are kept by more than one server, as far as queue.replicated_by says how.",
+		func(queue.Status) float64 { return queuemetrics.Bool(q.isReplicated()) })
 	m.bridges = gauge("bridges", "Bridges that run on this queue.", func(s queue.Status) float64 {
 		n := 0
 		for _, b := range s.Bridges {
@@ -49,7 +51,7 @@ func (m *metrics) register(r prometheus.Registerer, q *Queue) error {
 		return float64(n)
 	})
 	m.registry = r
-	for _, c := range []prometheus.Collector{m.common.Collector(q.Status), m.retries, m.takeovers, m.fenced, m.rolledBack, m.up, m.bridges} {
+	for _, c := range []prometheus.Collector{m.common.Collector(q.Status), m.retries, m.takeovers, m.fenced, m.rolledBack, m.replicated, m.bridges} {
 		if err := r.Register(c); err != nil {
 			return err
 		}
@@ -69,3 +71,10 @@ func (m *metrics) retried(err error) { m.retries.WithLabelValues(state(err)).Inc
 func (m *metrics) committed(took time.Duration, events int) { m.common.Committed(took, events) }
 
 func (m *metrics) appended(r queue.Receipt, err error) { m.common.Appended(r, err) }
+
+// isReplicated reports whether the last transaction found what queue.replicated_by demands.
+func (q *Queue) isReplicated() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.o.ReplicatedBy != ByNothing && !errors.Is(q.problem, errNotReplicated)
+}
