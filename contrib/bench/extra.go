@@ -43,7 +43,7 @@ func backlog(ctx context.Context, s *settings) ([]string, error) {
 	}
 	acked, next := newIDSet(), new(atomic.Int64)
 	nowhere := "127.0.0.1:1" // refuses at once
-	b, err := startBridge(ctx, s, dir, nowhere, "http://"+nowhere, "")
+	b, err := startBridge(ctx, s, dir, localQueue(dir), nowhere, "http://"+nowhere, "")
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func backlog(ctx context.Context, s *settings) ([]string, error) {
 	defer receivers.close()
 	queued := acked.count.Load()
 	began := time.Now() // the outputs begin before READY
-	if b, err = startBridge(ctx, s, dir, receivers.syslogAddr, receivers.hecURL, ""); err != nil {
+	if b, err = startBridge(ctx, s, dir, localQueue(dir), receivers.syslogAddr, receivers.hecURL, ""); err != nil {
 		return nil, err
 	}
 	slow := &load{pad: s.body, addr: b.addr, conns: 4, rate: 500, next: next, acked: acked}
@@ -122,7 +122,7 @@ func soak(ctx context.Context, s *settings) (string, error) {
 		return "", err
 	}
 	defer receivers.close()
-	b, err := startBridge(ctx, s, dir, receivers.syslogAddr, receivers.hecURL, "")
+	b, err := startBridge(ctx, s, dir, localQueue(dir), receivers.syslogAddr, receivers.hecURL, "")
 	if err != nil {
 		return "", err
 	}

@@ -32,6 +32,7 @@ type settings struct {
 	body     int // bytes that are added to the documented body
 	capacity int // dedupe.capacity
 	profile  bool
+	shared   bool // also measure a bridge whose queue is on PostgreSQL
 	preload  int // backlog test: events queued while the outputs are down; 0: none
 	soak     time.Duration
 }
@@ -67,6 +68,7 @@ func parse(args []string) (*settings, error) {
 	f.IntVar(&s.rate, "rate", 0, "fixed requests a second instead of a closed loop")
 	f.IntVar(&s.body, "body", 0, "`bytes` to add to each body, in its description")
 	f.IntVar(&s.capacity, "capacity", 100_000, "dedupe.capacity of the bridge")
+	f.BoolVar(&s.shared, "postgres", false, "also measure a bridge with its queue on PostgreSQL, a primary and a synchronous standby on this machine")
 	f.BoolVar(&s.profile, "profile", false, "write CPU, heap, mutex and block profiles of the bridge, one run each connection count")
 	f.IntVar(&s.preload, "backlog", 0, "also queue so many `events` with the outputs down and measure the drain")
 	f.DurationVar(&s.soak, "soak", 0, "also run so long at 16 connections and state the slope of RssAnon")

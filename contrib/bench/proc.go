@@ -164,7 +164,7 @@ plaintext = true
 path = "` + hookPath + `"
 secrets = ["env:BENCH_SECRET"]
 [queue]
-directory = %q
+%s
 max_bytes = "8GiB"
 [dedupe]
 capacity = %d
@@ -184,13 +184,13 @@ token = "env:BENCH_TOKEN"
 `
 
 // startBridge starts the daemon with its queue in dir and waits until it says READY=1.
-func startBridge(ctx context.Context, s *settings, dir, syslogAddr, hecURL, profile string) (*bridge, error) {
+func startBridge(ctx context.Context, s *settings, dir, queue, syslogAddr, hecURL, profile string) (*bridge, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
 	config := filepath.Join(dir, "config.toml")
-	text := fmt.Sprintf(configText, port, filepath.Join(dir, "queue"), s.capacity, filepath.Join(dir, "admin.sock"), syslogAddr, hecURL)
+	text := fmt.Sprintf(configText, port, queue, s.capacity, filepath.Join(dir, "admin.sock"), syslogAddr, hecURL)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

@@ -74,7 +74,7 @@ type report struct {
 func writeReport(s *settings, all []measure, extra []string) error {
 	r := report{Date: time.Now().UTC().Format("2006-01-02"), Machine: machine(), Duration: s.duration, Rounds: s.rounds, All: all, Extra: extra}
 	for _, conns := range s.conns {
-		for _, subject := range subjects() {
+		for _, subject := range s.subjects() {
 			var rounds []measure
 			for _, m := range all {
 				if m.Conns == conns && m.Subject == subject {
@@ -108,7 +108,7 @@ func (r report) markdown() string {
 		if m.Subject == "floor 2" {
 			floor = m
 		}
-		if m.Subject != "bridge" {
+		if m.Subject != bridgeSubject && m.Subject != sharedSubject {
 			floorRow(&b, m)
 			continue
 		}

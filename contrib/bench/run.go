@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -31,7 +32,18 @@ type measure struct {
 	ToReady    time.Duration
 }
 
-func subjects() []string { return []string{"floor 1", "floor 2", "floor 3", "bridge"} }
+func (s *settings) subjects() []string {
+	all := []string{"floor 1", "floor 2", "floor 3", bridgeSubject}
+	if s.shared {
+		all = append(all, sharedSubject)
+	}
+	return all
+}
+
+const bridgeSubject = "bridge"
+
+// localQueue is the [queue] table of a queue in a run's folder.
+func localQueue(dir string) string { return fmt.Sprintf("directory = %q", filepath.Join(dir, "queue")) }
 
 // run makes all rounds and writes the report.
 func run(ctx context.Context, s *settings) error {
@@ -46,7 +58,7 @@ func run(ctx context.Context, s *settings) error {
 	var all []measure
 	for round := 1; round <= s.rounds; round++ {
 		for _, conns := range s.conns {
-			for _, subject := range subjects() {
+			for _, subject := range s.subjects() {
 				m, err := one(ctx, s, subject, conns)
 				if err != nil {
 					return fmt.Errorf("%s at %d connections: %w", subject, conns, err)
@@ -73,8 +85,16 @@ func one(ctx context.Context, s *settings, subject string, conns int) (measure, 
 	if dir, err = filepath.Abs(dir); err != nil {
 		return measure{}, err
 	}
-	if subject == "bridge" {
-		return measureBridge(ctx, s, dir, conns)
+	switch subject {
+	case bridgeSubject:
+		return measureBridge(ctx, s, subject, dir, conns, localQueue(dir))
+	case sharedSubject:
+		db, table, err := startServers(ctx)
+		if err != nil {
+			return measure{}, err
+		}
+		defer db.remove()
+		return measureBridge(ctx, s, subject, dir, conns, table)
 	}
 	file := ""
 	if subject != "floor 1" {
@@ -124,7 +144,7 @@ func loadRun(ctx context.Context, s *settings, p *process, addr string, conns in
 	}, began, nil
 }
 
-func measureBridge(ctx context.Context, s *settings, dir string, conns int) (measure, error) {
+func measureBridge(ctx context.Context, s *settings, subject, dir string, conns int, queue string) (measure, error) {
 	receivers, err := startSinks()
 	if err != nil {
 		return measure{}, err
@@ -132,11 +152,11 @@ func measureBridge(ctx context.Context, s *settings, dir string, conns int) (mea
 	defer receivers.close()
 	profile := ""
 	if s.profile {
-		if profile, err = filepath.Abs(filepath.Join(s.report, fmt.Sprintf("profile-%d", conns))); err != nil {
+		if profile, err = filepath.Abs(filepath.Join(s.report, fmt.Sprintf("profile-%s-%d", strings.ReplaceAll(subject, ", shared queue", "-shared"), conns))); err != nil {
 			return measure{}, err
 		}
 	}
-	b, err := startBridge(ctx, s, dir, receivers.syslogAddr, receivers.hecURL, profile)
+	b, err := startBridge(ctx, s, dir, queue, receivers.syslogAddr, receivers.hecURL, profile)
 	if err != nil {
 		return measure{}, err
 	}
@@ -159,7 +179,7 @@ func measureBridge(ctx context.Context, s *settings, dir string, conns int) (mea
 	// The outputs' work belongs to the events, so the CPU is counted until the last one is out, warm-up included.
 	m.CPU = float64((cpuAfter.cpu - cpuBefore.cpu).Microseconds()) / float64(max(acked.count.Load(), 1))
 	m.EndToEnd = float64(acked.count.Load()-max(warm, 0)) / drained.Sub(began).Seconds()
-	m.PeakAnon, m.Subject, m.ToReady = b.peak.value(), "bridge", b.toReady
+	m.PeakAnon, m.Subject, m.ToReady = b.peak.value(), subject, b.toReady
 	if err := b.stop(); err != nil {
 		return m, err
 	}
