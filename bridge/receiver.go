@@ -92,6 +92,7 @@ func (b *Bridge) startAdmin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.untilStop(b.admin.Record)                                   //nolint:contextcheck // until Stop, not until the end of the start
 	b.serveAdmin("control socket", control, b.admin.ServeControl) //nolint:contextcheck // until Stop, not until the end of the start
 	for _, l := range b.sockets(func(name string) bool { return name == adminSocketName }) {
 		if err := admin.CheckExposure(l.Addr(), false, !cfg.Admin.Password.IsZero()); err != nil {
@@ -117,13 +118,20 @@ func (b *Bridge) startAdmin(ctx context.Context) error {
 
 // serveAdmin runs one door of the admin server until Stop. The bridge goes on without it: it forwards all the same.
 func (b *Bridge) serveAdmin(what string, l net.Listener, serve func(context.Context, net.Listener) error) {
+	b.untilStop(func(ctx context.Context) {
+		if err := serve(ctx, l); err != nil {
+			b.opts.Log.Error("an admin listener has failed", "listener", what, "error", err)
+		}
+	})
+}
+
+// untilStop runs something in the background until Stop.
+func (b *Bridge) untilStop(run func(context.Context)) {
 	ctx, end := context.WithCancel(b.lifetime)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := serve(ctx, l); err != nil {
-			b.opts.Log.Error("an admin door has failed", "door", what, "error", err)
-		}
+		run(ctx)
 	}()
 	b.deferStop(func(context.Context) error {
 		end()

@@ -14,7 +14,7 @@ import (
 func (b *Bridge) Report() admin.Report {
 	st := b.snapshot()
 	r := admin.Report{
-		Version: b.opts.Loader.Version, PID: os.Getpid(), StartedAt: b.started, Stopping: st.stopping, Warnings: st.warnings,
+		Version: b.opts.Loader.Version, Host: bridgeName(st.loaded.Config), PID: os.Getpid(), StartedAt: b.started, Stopping: st.stopping, Warnings: st.warnings,
 		Config: admin.ConfigReport{
 			Path: st.loaded.Config.Path, Hash: st.loaded.Config.Hash, LoadedAt: st.loadedAt,
 			LastReload: st.lastReload, LastReloadError: st.reloadError, RestartNeeded: st.restartNeeded,
@@ -87,7 +87,7 @@ func outputReport(s forward.Status, dropped uint64) admin.OutputReport {
 		Name: s.Name, Kind: s.Kind, State: string(s.Dest.State), Peer: s.Dest.Peer,
 		Warnings: s.Dest.Warnings, Blocked: s.Blocked, InFlight: s.InFlight, Delivered: s.Delivered, Retried: s.Retried,
 		Quarantined: s.Quarantined, Filtered: s.Filtered, Dropped: dropped, Lost: s.Lost,
-		LastError: s.LastError, LastErrorAt: s.LastErrorAt, LastDelivered: s.LastSentAt, NextTry: s.NextTry,
+		Failing: s.Failing, FailingSince: s.FailingSince, FirstError: s.FirstError, LastError: s.LastError, LastErrorAt: s.LastErrorAt, LastDelivered: s.LastSentAt, NextTry: s.NextTry,
 	}
 	if s.Owned { // on standby there is no destination that could say what delivered means
 		r.Level = s.Dest.Level.String()

@@ -25,7 +25,7 @@ func TestStatusPageInChromium(t *testing.T) {
 		name          string
 		width, height int
 		phone         bool
-	}{{"desktop", 1280, 900, false}, {"phone", 360, 800, true}} {
+	}{{"desktop", 1280, 900, false}, {"phone", 390, 844, true}} {
 		for _, scheme := range []string{"light", "dark"} {
 			c.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": view.width, "height": view.height, "deviceScaleFactor": 1, "mobile": view.phone})
 			c.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}})

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
@@ -16,45 +17,59 @@ type Judgment struct {
 	Unhealthy []string `json:"unhealthy,omitempty"`
 	// NotReady holds the reasons why /readyz answers 503, those of Unhealthy first.
 	NotReady []string `json:"not_ready,omitempty"`
+
+	found []Finding // all of these
+}
+
+func (j *Judgment) add(key, runbook string, since time.Time, text string) {
+	j.found = append(j.found, Finding{Severity: SeverityProblem, Text: text, Since: since, Runbook: runbook, key: key})
+}
+
+func (j *Judgment) unhealthy(key, runbook, text string) {
+	j.add(key, runbook, time.Time{}, text)
+	j.Unhealthy, j.NotReady = append(j.Unhealthy, text), append(j.NotReady, text)
+}
+
+func (j *Judgment) notReady(key, runbook string, since time.Time, text string) {
+	j.add(key, runbook, since, text)
+	j.NotReady = append(j.NotReady, text)
 }
 
 // Judge judges a bridge by what it and its queue say.
 func Judge(r Report, q queue.Status) Judgment {
-	j := Judgment{Lost: lostText(q), Unhealthy: unhealthy(r, q)}
-	j.NotReady = append(j.NotReady, j.Unhealthy...)
+	j := Judgment{Lost: lostText(q)}
+	if j.Lost != "" {
+		j.add("lost", "linuxguardsignalslost", time.Time{}, j.Lost)
+	}
+	if !q.Healthy {
+		j.unhealthy("queue", "linuxguardqueueunhealthy", "the queue can't take events, webhooks get 503: "+orElse(q.Problem, "it can't write"))
+	}
+	for _, o := range r.Outputs {
+		if o.Stuck {
+			j.unhealthy("stuck "+o.Name, "linuxguardbridgenotready", fmt.Sprintf("the worker of output %s makes no progress; a restart may help", o.Name))
+		}
+	}
 	if q.Healthy && q.Full {
-		j.NotReady = append(j.NotReady, "the queue is full, webhooks get 503: "+orElse(q.Problem, "an output does not take its events")+
+		j.notReady("full", "linuxguardqueuenearlyfull", time.Time{}, "the queue is full, webhooks get 503: "+orElse(q.Problem, "an output does not take its events")+
 			"; get the outputs going, or raise queue.max_bytes")
 	}
 	for _, o := range r.Outputs {
 		if o.Blocked {
-			j.NotReady = append(j.NotReady, fmt.Sprintf("output %s is blocked until an operator acts: %s", o.Name, o.BlockedReason))
+			j.notReady("blocked "+o.Name, "linuxguardoutputblocked", o.FailingSince,
+				fmt.Sprintf("output %s is blocked until an operator acts: %s", o.Name, o.BlockedReason))
 		}
 	}
 	for _, o := range q.Outputs {
 		if o.QuarantineFull {
-			j.NotReady = append(j.NotReady, fmt.Sprintf("output %s stands still, its share of the quarantine is full: resend or drop its items "+
-				"(linuxguard-bridge quarantine list --output %s), or raise queue.quarantine_max_bytes", o.Name, o.Name))
+			j.notReady("quarantine "+o.Name, "linuxguardquarantinenearlyfull", time.Time{}, fmt.Sprintf("output %s stands still, its share of the quarantine is full: "+
+				"resend or drop its items (linuxguard-bridge quarantine list --output %s), or raise queue.quarantine_max_bytes", o.Name, o.Name))
 		}
 	}
 	if r.Stopping {
-		j.NotReady = append(j.NotReady, "the bridge is stopping")
+		j.notReady("stopping", "", time.Time{}, "the bridge is stopping")
 	}
 	j.Ready = len(j.NotReady) == 0
 	return j
-}
-
-func unhealthy(r Report, q queue.Status) []string {
-	var found []string
-	if !q.Healthy {
-		found = append(found, "the queue can't take events, webhooks get 503: "+orElse(q.Problem, "it can't write"))
-	}
-	for _, o := range r.Outputs {
-		if o.Stuck {
-			found = append(found, fmt.Sprintf("the worker of output %s makes no progress; a restart may help", o.Name))
-		}
-	}
-	return found
 }
 
 // lostText tells of the losses that nobody has acknowledged, or is empty.
@@ -73,13 +88,16 @@ func lostText(q queue.Status) string {
 		what, plural(uint64(q.Losses), "loss")) //nolint:gosec // a count
 }
 
-// plural writes "1 event", "1,234 events", "2 losses".
+// plural writes "1 event", "1,234 events", "2 losses", "2 deliveries".
 func plural(n uint64, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	if noun[len(noun)-1] == 's' {
+	switch noun[len(noun)-1] {
+	case 's':
 		noun += "e"
+	case 'y':
+		noun = noun[:len(noun)-1] + "ie"
 	}
 	return groupDigits(n) + " " + noun + "s"
 }

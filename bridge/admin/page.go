@@ -32,6 +32,17 @@ type pageData struct {
 	Status
 	Style  template.CSS
 	Script template.JS
+
+	Received     chart
+	ReceivedRate string
+	Outputs      []pageOutput
+}
+
+// pageOutput is an output with its last hour.
+type pageOutput struct {
+	OutputReport
+	Rate string
+	Lag  chart
 }
 
 func newPage() *page {
@@ -39,7 +50,7 @@ func newPage() *page {
 		"; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}
 	p.tmpl = template.Must(template.New("page").Funcs(template.FuncMap{
 		"count": groupDigits, "size": FormatSize, "time": formatTime, "for": FormatDuration, "ago": ago,
-		"clean": logging.Clean, "grade": grade, "short": func(hash string) string { return hash[:min(len(hash), 12)] },
+		"clean": logging.Clean, "grade": func(o pageOutput) string { return grade(o.OutputReport) }, "short": func(hash string) string { return hash[:min(len(hash), 12)] },
 		"high": func(n int64) int64 { return n / 10 * 8 },
 	}).Parse(pageHTML))
 	return p
@@ -51,8 +62,16 @@ func digest(text string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-func (p *page) render(w io.Writer, st Status) error {
-	return p.tmpl.Execute(w, pageData{Status: st, Style: template.CSS(pageCSS), Script: template.JS(pageJS)}) //nolint:gosec // both are embedded, nothing of a request is in them
+func (p *page) render(w io.Writer, st Status, h *history) error {
+	received := h.received()
+	data := pageData{
+		Status: st, Style: template.CSS(pageCSS), Script: template.JS(pageJS), //nolint:gosec // both are embedded, nothing of a request is in them
+		Received: received.line(st.At, "received", formatRate), ReceivedRate: formatRate(received.lastMinute()),
+	}
+	for _, o := range st.Outputs {
+		data.Outputs = append(data.Outputs, pageOutput{o, formatRate(h.deliveries(o.Name).lastMinute()), h.lags(o.Name).line(st.At, "lag", formatSeconds)})
+	}
+	return p.tmpl.Execute(w, data)
 }
 
 func formatTime(t time.Time) string {

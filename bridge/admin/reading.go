@@ -101,7 +101,7 @@ func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request, wrong func(
 
 func (s *Server) servePage(w http.ResponseWriter, _ *http.Request) {
 	var out bytes.Buffer
-	if err := s.page.render(&out, s.status()); err != nil {
+	if err := s.page.render(&out, s.status(), s.history); err != nil {
 		s.opts.Log.Error("the status page failed", "error", err)
 		http.Error(w, "the page failed, see the log", http.StatusInternalServerError)
 		return

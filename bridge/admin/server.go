@@ -68,19 +68,20 @@ type Access struct {
 	Password     secret.Value // zero: none is asked for; CheckExposure allows that on loopback only
 }
 
-// Server answers both doors. It owns no goroutine beside those that Serve and ServeControl run.
+// Server answers both listeners. It owns no goroutine beside those that Serve, ServeControl and Record run.
 type Server struct {
 	opts     Options
 	access   atomic.Pointer[Access]
 	page     *page
 	guessers *guessers
+	history  *history
 	reading  http.Handler
 	control  http.Handler
 }
 
 // New returns a Server that serves nothing yet.
 func New(opts Options) *Server {
-	s := &Server{opts: opts, page: newPage(), guessers: newGuessers()}
+	s := &Server{opts: opts, page: newPage(), guessers: newGuessers(), history: newHistory()}
 	s.SetAccess(opts.Access)
 	s.reading = s.readingRoutes()
 	s.control = s.controlRoutes()

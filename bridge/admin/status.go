@@ -22,6 +22,7 @@ type Source interface {
 // Report is what the bridge says of itself beside its queue. Counters start at zero with the process.
 type Report struct {
 	Version   string    `json:"version"`
+	Host      string    `json:"host"` // its name, or queue.bridge_name
 	PID       int       `json:"pid"`
 	StartedAt time.Time `json:"started_at,omitzero"`
 
@@ -102,7 +103,13 @@ type OutputReport struct {
 	Dropped     uint64 `json:"dropped"` // by when_full = "drop_oldest"
 	Lost        uint64 `json:"lost"`    // that the queue had lost before this output was sent them
 
-	LastError     string    `json:"last_error,omitempty"`
+	// Since is when the output came into its state, as far as this process has seen.
+	Since time.Time `json:"since,omitzero"`
+
+	Failing       bool      `json:"failing,omitempty"` // the last attempt failed
+	FailingSince  time.Time `json:"failing_since,omitzero"`
+	FirstError    string    `json:"first_error,omitempty"` // with which that began
+	LastError     string    `json:"last_error,omitempty"`  // also after it was overcome
 	LastErrorAt   time.Time `json:"last_error_at,omitzero"`
 	LastDelivered time.Time `json:"last_delivered,omitzero"`
 	NextTry       time.Time `json:"next_try,omitzero"` // after a failure; zero: none is waited for
@@ -131,6 +138,8 @@ type CertificateReport struct {
 type Status struct {
 	At time.Time `json:"at"` // by the daemon's clock
 	Judgment
+	// Findings is all that is wrong or worth a word, the problems first.
+	Findings []Finding `json:"findings,omitempty"`
 	Report
 	Queue QueueReport `json:"queue"`
 }
@@ -195,6 +204,8 @@ func (s *Server) status() Status {
 	if q.Healthy && !q.Full && q.Problem != "" {
 		st.Warnings = append(st.Warnings[:len(st.Warnings):len(st.Warnings)], q.Problem)
 	}
+	st.Findings = findings(&st)
+	s.history.date(&st)
 	return st
 }
 

@@ -29,12 +29,14 @@ type Status struct {
 
 	Batches, Failures uint64 // handed to the output, and failed
 
-	Failing     bool // the last attempt failed
-	Blocked     bool // and needs an operator
-	LastError   string
-	LastErrorAt time.Time
-	LastSentAt  time.Time // of the last delivery
-	NextTry     time.Time
+	Failing      bool // the last attempt failed
+	Blocked      bool // and needs an operator
+	FailingSince time.Time
+	FirstError   string // with which that began
+	LastError    string
+	LastErrorAt  time.Time
+	LastSentAt   time.Time // of the last delivery
+	NextTry      time.Time
 }
 
 // status is what a worker's goroutine shows to others.
@@ -79,7 +81,7 @@ func (s *status) own(out outputs.Output) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out, s.Owned = out, true
-	s.Failing, s.Blocked = false, false
+	s.succeed()
 }
 
 // waitFor says that the next attempt is made after d.
@@ -111,13 +113,21 @@ func (s *status) delivered(n int, at time.Time) {
 func (s *status) recovered() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.Failing, s.Blocked = false, false
+	s.succeed()
+}
+
+// succeed says that nothing is known to fail. The caller holds mu.
+func (s *status) succeed() {
+	s.Failing, s.Blocked, s.FailingSince, s.FirstError = false, false, time.Time{}, ""
 }
 
 func (s *status) failed(err error, blocked bool, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.Failures++
+	if !s.Failing {
+		s.FailingSince, s.FirstError = at, err.Error()
+	}
 	s.Failing, s.Blocked, s.LastError, s.LastErrorAt = true, blocked, err.Error(), at
 }
 

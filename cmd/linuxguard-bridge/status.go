@@ -104,25 +104,23 @@ func (p *printer) statusHead(st admin.Status) {
 	}
 	p.printf("%s %s: %s, up %s, pid %d\n", p.paint(bold, "linuxguard-bridge"), logging.Clean(st.Version), state,
 		admin.FormatDuration(st.At.Sub(st.StartedAt)), st.PID)
-	for _, text := range st.Problems() {
-		p.note(red, text)
+	for _, f := range st.Findings {
+		p.finding(st.At, f)
 	}
 	c := st.Config
-	if c.LastReloadError != "" {
-		p.note(red, fmt.Sprintf("the last reload, %s, was refused: %s", ago(st.At, c.LastReload), c.LastReloadError))
-	}
-	if len(c.RestartNeeded) > 0 {
-		p.note(yellow, "a restart is needed for: "+strings.Join(c.RestartNeeded, ", "))
-	}
-	for _, text := range st.Warnings {
-		p.note(yellow, text)
-	}
-	for _, cert := range st.Certificates {
-		if left := cert.NotAfter.Sub(st.At); left < 30*24*time.Hour {
-			p.note(yellow, fmt.Sprintf("certificate %s ends %s", cert.Name, stamp(cert.NotAfter)))
-		}
-	}
 	p.printf("configuration %s (%.12s), loaded %s\n", logging.Clean(c.Path), c.Hash, ago(st.At, c.LoadedAt))
+}
+
+// finding says what is wrong and since when.
+func (p *printer) finding(now time.Time, f admin.Finding) {
+	sgr, text := yellow, f.Text
+	if f.IsProblem() {
+		sgr = red
+	}
+	if !f.Since.IsZero() {
+		text += " (since " + admin.FormatDuration(now.Sub(f.Since)) + ")"
+	}
+	p.note(sgr, text)
 }
 
 func (p *printer) note(sgr, text string) {
@@ -130,8 +128,8 @@ func (p *printer) note(sgr, text string) {
 }
 
 func (p *printer) statusReceiver(st admin.Status) {
-	p.printf("\n%s %s, %s connections\n", p.paint(bold, "Receiver"), logging.Clean(strings.Join(st.Receiver.Listeners, ", ")),
-		grouped(st.Receiver.Connections))
+	p.printf("\n%s %s, %s; counts since the start\n", p.paint(bold, "Receiver"), logging.Clean(strings.Join(st.Receiver.Listeners, ", ")),
+		counted(st.Receiver.Connections, "connection"))
 	rows := make([][]cell, 0, len(st.Receiver.Endpoints))
 	for _, e := range st.Receiver.Endpoints {
 		heard := cell{text: ago(st.At, e.LastHeard())}
@@ -192,9 +190,6 @@ func (p *printer) statusQueue(st admin.Status) {
 		p.printf("  bridge      %s on %s, version %s, configuration %.12s: %s, seen %s\n", logging.Clean(b.Name), logging.Clean(b.Host),
 			logging.Clean(b.Version), logging.Clean(b.ConfigHash), state, ago(st.At, b.SeenAt))
 	}
-	if q.Evicted > 0 {
-		p.note(yellow, counted(q.Evicted, "delivery")+" forgotten too early since the bridge started: raise dedupe.capacity")
-	}
 }
 
 // counted writes "1 event", "1,234 events", "2 deliveries".
@@ -210,7 +205,7 @@ func counted[N int | uint64](n N, noun string) string {
 }
 
 func (p *printer) statusOutputs(st admin.Status) {
-	p.printf("\n%s\n", p.paint(bold, "Outputs"))
+	p.printf("\n%s, counts since the start\n", p.paint(bold, "Outputs"))
 	rows := make([][]cell, 0, len(st.Outputs))
 	for _, o := range st.Outputs {
 		oldest := cell{text: "-", right: true}
@@ -229,14 +224,11 @@ func (p *printer) statusOutputs(st admin.Status) {
 }
 
 func (p *printer) statusOutputNotes(now time.Time, o admin.OutputReport) {
-	if o.LastError != "" && !o.Blocked { // the head has said why it is blocked
-		p.note(yellow, fmt.Sprintf("%s, %s: %s", o.Name, ago(now, o.LastErrorAt), o.LastError))
+	if o.LastError != "" && !o.Failing {
+		p.printf("  %s: overcome, %s: %s\n", logging.Clean(o.Name), ago(now, o.LastErrorAt), logging.Clean(o.LastError))
 	}
 	if o.State == stateStandby && o.Queued.Owner != "" {
 		p.printf("  %s is delivered to by bridge %s\n", logging.Clean(o.Name), logging.Clean(o.Queued.Owner))
-	}
-	for _, text := range o.Warnings {
-		p.note(yellow, o.Name+": "+text)
 	}
 }
 

@@ -33,7 +33,7 @@ type settings struct {
 	capacity int // dedupe.capacity
 	profile  bool
 	shared   bool // also measure a bridge whose queue is on PostgreSQL
-	preload  int // backlog test: events queued while the outputs are down; 0: none
+	preload  int  // backlog test: events queued while the outputs are down; 0: none
 	soak     time.Duration
 }
 

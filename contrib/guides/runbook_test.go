@@ -218,3 +218,20 @@ func TestAnchors(t *testing.T) {
 		}
 	}
 }
+
+// TestFindingsHaveEntries: every entry of the runbook that a finding names is there.
+func TestFindingsHaveEntries(t *testing.T) {
+	t.Parallel()
+	runbook := strings.ToLower(contribtest.ReadFile(t, "what-to-do-when.md"))
+	n := 0
+	for _, file := range []string{"judge.go", "finding.go"} {
+		for _, m := range regexp.MustCompile(`"(linuxguard[a-z]+)"`).FindAllStringSubmatch(contribtest.ReadFile(t, root+"bridge/admin/"+file), -1) {
+			if n++; !strings.Contains(runbook, "\n### "+m[1]+"\n") {
+				t.Errorf("%s names %s, which the runbook hasn't", file, m[1])
+			}
+		}
+	}
+	if n < 8 {
+		t.Errorf("only %d entries named", n)
+	}
+}

@@ -15,7 +15,7 @@ const Hostile = "\x1b[31m<script>alert(1)</script>\u202e\u009b2J"
 func Sample() (admin.Report, *Queue) {
 	now := Now()
 	return admin.Report{
-		Version: "1.2.3", PID: 4242, StartedAt: now.Add(-76 * time.Hour),
+		Version: "1.2.3", Host: "bridge-1", PID: 4242, StartedAt: now.Add(-76 * time.Hour),
 		Warnings: []string{"output.archive: the file is on a nearly full disk"},
 		Config: admin.ConfigReport{
 			Path: "/etc/linuxguard-bridge/config.toml", Hash: "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
@@ -45,12 +45,13 @@ func sampleOutputs(now time.Time) []admin.OutputReport {
 		{
 			Name: "siem", Kind: "syslog", State: "down", Level: "kernel-acknowledged", Peer: "tls://siem.example.com:6514",
 			InFlight: 4, Delivered: 1234000, Retried: 31, Filtered: 500, Dropped: 7, LastDelivered: now.Add(-9 * time.Minute),
+			Failing: true, FailingSince: now.Add(-9 * time.Minute), FirstError: "dial tcp: lookup siem.example.com: no such host",
 			LastError: "dial tcp 192.0.2.7:6514: connection refused " + Hostile, LastErrorAt: now.Add(-4 * time.Second),
 			Warnings: []string{"the peer's certificate ends in 6 days"},
 		},
 		{
 			Name: "splunk", Kind: "splunk_hec", State: "up", Level: "application-acknowledged", Peer: "https://splunk-1.example.com:8088",
-			Blocked: true, BlockedReason: "403: the token is disabled", Delivered: 1200000, Quarantined: 2, LastDelivered: now.Add(-time.Hour),
+			Failing: true, FailingSince: now.Add(-time.Hour), FirstError: "403: the token is disabled", Blocked: true, BlockedReason: "403: the token is disabled", Delivered: 1200000, Quarantined: 2, LastDelivered: now.Add(-time.Hour),
 			LastError: "403: the token is disabled", LastErrorAt: now.Add(-10 * time.Second),
 		},
 	}
