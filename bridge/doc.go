@@ -45,7 +45,7 @@
 //	bridge/systemd           the service manager
 //	bridge/throwaway         certificates for the demo
 //	bridge/webhook           the HTTPS receiver: limits, signature, freshness, the LRU of answered deliveries, answer
-//	    bridge/queue, bridge/secret, bridge/signal
+//	    bridge/logging, bridge/queue, bridge/secret, bridge/signal
 //	outputs                  the Output interface, its error types, the kinds
 //	    bridge/secret, bridge/signal
 //	outputs/all              the one literal table of kinds

@@ -174,4 +174,4 @@ func restartNeeded(old, next *config.Config) []string {
 }
 
 // errNotLoaded is the reason of a reload that failed in the file.
-var errNotLoaded = errors.New("the new configuration is not valid; the old one goes on")
+var errNotLoaded = errors.New("the new configuration is not valid")

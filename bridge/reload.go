@@ -96,7 +96,7 @@ func (b *Bridge) put(ctx context.Context, loaded *Loaded) (needsRestart []string
 
 func (b *Bridge) reloadFailed(err error) error {
 	b.mu.Lock()
-	b.state.lastReload, b.state.reloadError = b.opts.Loader.Now(), err.Error()
+	b.state.lastReload, b.state.reloadError = b.opts.Loader.Now(), logging.OneLine(err)
 	b.mu.Unlock()
 	b.opts.Log.Error("the reload failed; the old configuration stays in force", "event", "reload_failed", "error", err)
 	return err

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
@@ -208,8 +209,13 @@ func (d *dispatcher) noteRefused(b *batch, item *queue.DeadLetter) {
 	b.decide(item.Event.Seq, item.Event.Seq, queue.Refused)
 	b.at = d.w.opts.Now()
 	d.w.status.quarantined(1)
-	d.w.opts.Log.Warn("the destination refuses an event for good; it is in the quarantine", "event", "record_refused",
-		"bridge_seq", item.Event.Seq, "delivery_id", item.Event.DeliveryID, "error", item.Reason)
+	notLogged, ok := d.w.refusals.Line(b.at)
+	if !ok {
+		return
+	}
+	attrs := append([]slog.Attr{slog.String("event", "record_refused"), slog.Uint64("bridge_seq", item.Event.Seq),
+		slog.String("delivery_id", item.Event.DeliveryID), slog.String("error", item.Reason)}, logging.NotLogged(notLogged)...)
+	d.w.opts.Log.LogAttrs(d.ctx, slog.LevelWarn, "the destination refuses an event for good; it is in the quarantine", attrs...)
 }
 
 // decideGap notes what became of open events of b that the queue no longer has.

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
@@ -126,9 +127,9 @@ func (s *status) failed(err error, blocked bool, at time.Time) {
 	defer s.mu.Unlock()
 	s.Failures++
 	if !s.Failing {
-		s.FailingSince, s.FirstError = at, err.Error()
+		s.FailingSince, s.FirstError = at, logging.OneLine(err)
 	}
-	s.Failing, s.Blocked, s.LastError, s.LastErrorAt = true, blocked, err.Error(), at
+	s.Failing, s.Blocked, s.LastError, s.LastErrorAt = true, blocked, logging.OneLine(err), at
 }
 
 func (s *status) retried(n int) {

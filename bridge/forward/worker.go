@@ -56,8 +56,9 @@ const (
 type Worker struct {
 	opts     Options
 	metrics  *metrics
-	failures *logging.Fold // of deliveries
-	reads    *logging.Fold // of reads from the queue
+	failures *logging.Fold  // of deliveries
+	reads    *logging.Fold  // of reads from the queue
+	refusals *logging.Limit // lines about single refused records
 	status   status
 
 	stopOnce sync.Once
@@ -82,6 +83,7 @@ func New(opts Options) *Worker {
 	w := &Worker{
 		opts: opts, metrics: newMetrics(opts.Name), ended: make(chan struct{}),
 		failures: logging.NewFold(opts.Log, opts.Now), reads: logging.NewFold(opts.Log, opts.Now),
+		refusals: logging.NewLimit(logging.EventLines, logging.EventEvery),
 	}
 	w.status.Name, w.status.Kind = opts.Name, opts.Kind
 	return w

@@ -12,6 +12,9 @@ import (
 // such as \x1b, \n or \u202e. What follows an escape character stays, as plain text: nothing that was sent is hidden.
 func Clean(text string) string { return clean(text, false) }
 
+// OneLine is an error's text on one line: errors that were joined have one each.
+func OneLine(err error) string { return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ") }
+
 // CleanLines is Clean for a text of several lines: newlines and tabs stay.
 func CleanLines(text string) string { return clean(text, true) }
 

@@ -76,6 +76,9 @@ func textOf(v slog.Value) string {
 				return string(text)
 			}
 		}
+		if err, ok := v.Any().(error); ok {
+			return OneLine(err)
+		}
 		return fmt.Sprintf("%+v", v.Any())
 	default:
 		return v.String()

@@ -5,8 +5,9 @@ import (
 	"log"
 	"log/slog"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 )
 
 // Lines of net/http itself are logged up to this rate: anybody can cause them.
@@ -22,13 +23,11 @@ type errorLog struct {
 	metrics *serverMetrics
 	now     func() time.Time
 
-	mu         sync.Mutex
-	lines      bucket
-	suppressed int
+	lines *logging.Limit
 }
 
 func newErrorLog(to *slog.Logger, metrics *serverMetrics, now func() time.Time) *log.Logger {
-	return log.New(&errorLog{log: to, metrics: metrics, now: now}, "", 0)
+	return log.New(&errorLog{log: to, metrics: metrics, now: now, lines: logging.NewLimit(httpLogBurst, httpLogEvery)}, "", 0)
 }
 
 // Write implements io.Writer: one call is one line.
@@ -42,8 +41,8 @@ func (l *errorLog) Write(line []byte) (int, error) {
 	case strings.HasPrefix(text, "http2: server connection error"):
 		level = slog.LevelInfo
 	}
-	if suppressed, ok := l.mayLog(); ok {
-		l.log.Log(context.Background(), level, "http server", "detail", text, "not_logged", suppressed)
+	if notLogged, ok := l.lines.Line(l.now()); ok {
+		l.log.LogAttrs(context.Background(), level, "http server", append(logging.NotLogged(notLogged), slog.String("detail", text))...)
 	}
 	return len(line), nil
 }
@@ -55,15 +54,4 @@ func handshakeLevel(text string) slog.Level {
 		}
 	}
 	return slog.LevelInfo
-}
-
-func (l *errorLog) mayLog() (suppressed int, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.lines.take(l.now(), httpLogBurst, httpLogEvery) {
-		l.suppressed++
-		return 0, false
-	}
-	suppressed, l.suppressed = l.suppressed, 0
-	return suppressed, true
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 )
 
 // maxVisitors bounds the memory of addresses that were refused something: about 2 MiB.
@@ -40,10 +42,10 @@ func (b *bucket) take(now time.Time, burst int, every time.Duration) bool {
 // visitors remembers the addresses that were refused something lately. An address that is pushed out by others starts
 // anew: that gives a flood from many addresses a few more 401 instead of 429, and nothing else.
 type visitors struct {
-	mu         sync.Mutex
-	seen       *simplelru.LRU[netip.Addr, *visitor]
-	lines      bucket
-	suppressed int // refusals since the last logged one that were not logged
+	mu    sync.Mutex
+	seen  *simplelru.LRU[netip.Addr, *visitor]
+	lines *logging.Limit // of all addresses
+	quiet int            // refusals of addresses that had used up their lines, since the last line
 }
 
 type visitor struct{ failures, lines bucket }
@@ -53,7 +55,7 @@ func newVisitors() *visitors {
 	if err != nil {
 		panic(err) // the size is a positive constant
 	}
-	return &visitors{seen: seen}
+	return &visitors{seen: seen, lines: logging.NewLimit(totalLogBurst, totalLogEvery)}
 }
 
 func (v *visitors) of(group netip.Addr) *visitor {
@@ -76,13 +78,15 @@ func (v *visitors) mayFail(group netip.Addr, now time.Time, burst int, every tim
 }
 
 // mayLog reports whether a refusal gets a log line, and how many got none since the last one that did.
-func (v *visitors) mayLog(group netip.Addr, now time.Time) (suppressed int, ok bool) {
+func (v *visitors) mayLog(group netip.Addr, now time.Time) (notLogged int, ok bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !v.of(group).lines.take(now, visitorLogBurst, visitorLogEvery) || !v.lines.take(now, totalLogBurst, totalLogEvery) {
-		v.suppressed++
+	if !v.of(group).lines.take(now, visitorLogBurst, visitorLogEvery) {
+		v.quiet++
 		return 0, false
 	}
-	suppressed, v.suppressed = v.suppressed, 0
-	return suppressed, true
+	if notLogged, ok = v.lines.Line(now); ok {
+		notLogged, v.quiet = notLogged+v.quiet, 0
+	}
+	return notLogged, ok
 }

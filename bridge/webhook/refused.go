@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
@@ -101,8 +102,8 @@ func (x *exchange) refuse(w http.ResponseWriter, r *http.Request, v verdict) {
 	t.count(v)
 	id, _ := deliveryID(r.Header)
 	x.h.refusals.add(id, Refusal{At: x.now, Reason: v.String(), Status: v.status(), Endpoint: endpoint, Address: x.from.text})
-	if suppressed, ok := x.h.visitors.mayLog(x.from.group(), x.now); ok {
-		x.h.logRefusal(v, x.from.text, endpoint, id, suppressed, x.signatureAttrs(r, v)...)
+	if notLogged, ok := x.h.visitors.mayLog(x.from.group(), x.now); ok {
+		x.h.logRefusal(v, x.from.text, endpoint, id, notLogged, x.signatureAttrs(r, v)...)
 	}
 }
 
@@ -133,7 +134,7 @@ func (x *exchange) signatureAttrs(r *http.Request, v verdict) []any {
 // fail2ban sees no more than the message under the journal, hence no constant text here. Neither the message nor an
 // attribute holds anything that a client could use to forge such a line: the address is parsed, the reason and the
 // endpoint are ours, a delivery ID has no spaces.
-func (h *Handler) logRefusal(v verdict, address, endpoint, id string, suppressed int, more ...any) {
+func (h *Handler) logRefusal(v verdict, address, endpoint, id string, notLogged int, more ...any) {
 	attrs := []any{slog.String("event", "request_refused"), slog.String("client", address), slog.String("reason", v.String()), slog.Int("status", v.status())}
 	if endpoint != "" {
 		attrs = append(attrs, slog.String("endpoint", endpoint))
@@ -141,8 +142,8 @@ func (h *Handler) logRefusal(v verdict, address, endpoint, id string, suppressed
 	if id != "" {
 		attrs = append(attrs, slog.String("delivery_id", id))
 	}
-	if suppressed > 0 {
-		attrs = append(attrs, slog.Int("not_logged", suppressed))
+	for _, a := range logging.NotLogged(notLogged) {
+		attrs = append(attrs, a)
 	}
 	attrs = append(attrs, more...)
 	h.log.Warn(fmt.Sprintf("refused %s: %s (%d)", address, v, v.status()), attrs...) //nolint:sloglint // see above
@@ -160,6 +161,13 @@ func (x *exchange) logReceipt(ctx context.Context, e *queue.Event, receipt queue
 		level, message = slog.LevelWarn, "delivery accepted under a delivery ID that was used for another signal"
 	case receipt.Verdict == queue.Duplicate:
 		message = "delivery is a duplicate"
+	}
+	if level == slog.LevelWarn {
+		notLogged, ok := x.ep.tally.lines.Line(x.now)
+		if !ok {
+			return
+		}
+		more = append(more, logging.NotLogged(notLogged)...)
 	}
 	x.h.logEvent(ctx, level, message, e, receipt, more...)
 }

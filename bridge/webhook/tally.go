@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 )
 
 // tally counts what became of one endpoint's requests. It outlives reloads that keep the endpoint's name.
@@ -15,6 +17,7 @@ type tally struct {
 	lastAccepted atomic.Int64
 	holds        reasons
 	clock        clockWatch
+	lines        *logging.Limit // about single deliveries that need a look
 
 	mu   sync.Mutex
 	keys map[string]*usage // by the secret's name
@@ -32,7 +35,9 @@ func (u *usage) count(now time.Time) (first bool) {
 	return u.matches.Add(1) == 1
 }
 
-func newTally() *tally { return &tally{keys: map[string]*usage{}} }
+func newTally() *tally {
+	return &tally{keys: map[string]*usage{}, lines: logging.NewLimit(logging.EventLines, logging.EventEvery)}
+}
 
 func (t *tally) count(v verdict) { t.verdicts[v].Add(1) }
 

@@ -101,8 +101,8 @@ func TestSendElsewhere(t *testing.T) {
 	}
 }
 
-// controlAnswering is a control socket that gives one answer to every question.
-func controlAnswering(t *testing.T, trace string) *admin.Client {
+// controlAnswering is a control socket that gives one answer for the status, and one to every other question.
+func controlAnswering(t *testing.T, trace, status string) *admin.Client {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "control") // t.TempDir can be longer than a socket's path may be
 	if err != nil {
@@ -114,7 +114,13 @@ func controlAnswering(t *testing.T, trace string) *admin.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, trace) })}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := trace
+		if strings.Contains(r.URL.Path, "status") {
+			answer = status
+		}
+		_, _ = io.WriteString(w, answer)
+	})}
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = server.Serve(l) }()
 	t.Cleanup(func() { _ = server.Close(); <-ended })
@@ -126,11 +132,12 @@ func TestWaitShowsHowItStands(t *testing.T) {
 	t.Parallel()
 	results := []sent{{parcel: parcel{delivery: sender.Delivery{ID: "d"}}, answer: sender.Answer{Status: http.StatusOK, Outcome: "accepted"}}}
 	for outcome, want := range map[string]string{
-		"queued":    "not delivered everywhere within 0s\noutput siem: 1 queued",
+		"queued":    "not delivered everywhere within 0s\noutput siem: 1 queued\noutput siem fails, 2s ago: connection refused",
 		"delivered": "", // meanwhile
 	} {
 		g, stdout, _ := testGlobals(t)
-		control := controlAnswering(t, `{"id":"d","events":[{"bridge_seq":1,"outputs":[{"output":"siem","outcome":"`+outcome+`","level":"stored"}]}]}`)
+		control := controlAnswering(t, `{"id":"d","events":[{"bridge_seq":1,"outputs":[{"output":"siem","outcome":"`+outcome+`","level":"stored"}]}]}`,
+			`{"at":"2026-11-26T12:00:02Z","outputs":[{"name":"siem","failing":true,"last_error":"connection refused","last_error_at":"2026-11-26T12:00:00Z"}]}`)
 		err := g.awaitOutputs(t.Context(), control, results, 0)
 		if !strings.Contains(stdout.String(), "siem    "+outcome) || (err == nil) != (want == "") || err != nil && err.Error() != want {
 			t.Errorf("%s: %v\n%s", outcome, err, stdout)

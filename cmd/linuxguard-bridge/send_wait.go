@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
+	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 )
 
 const (
@@ -58,7 +59,36 @@ func (g *globals) awaitOutputs(ctx context.Context, control *admin.Client, resul
 	if err := writeArrivals(g.Stdout, outputs); err != nil {
 		return err
 	}
-	return errors.Join(append(errs, undelivered(outputs)...)...)
+	left := undelivered(outputs)
+	if len(left) > 0 {
+		left = append(left, whatFails(ctx, control, outputs)...)
+	}
+	return errors.Join(append(errs, left...)...)
+}
+
+// whatFails says of every output that is not done why, as far as the bridge knows.
+func whatFails(ctx context.Context, control *admin.Client, outputs map[string]*arrivals) []error {
+	ctx, cancel := context.WithTimeout(ctx, lastLook)
+	defer cancel()
+	st, err := control.Status(ctx)
+	if err != nil {
+		return nil // the outputs' own lines have been said
+	}
+	var all []error
+	for _, o := range st.Outputs {
+		if a := outputs[o.Name]; a == nil || a.outcomes[outcomeQueued] == 0 {
+			continue
+		}
+		switch {
+		case o.Failing:
+			all = append(all, fmt.Errorf("output %s fails, %s: %s", o.Name, ago(st.At, o.LastErrorAt), logging.Clean(o.LastError)))
+		case o.State == stateStandby:
+			all = append(all, fmt.Errorf("output %s is another bridge's", o.Name))
+		case o.Queued.Events > 1:
+			all = append(all, fmt.Errorf("output %s has %s before it", o.Name, counted(o.Queued.Events-1, "event")))
+		}
+	}
+	return all
 }
 
 // awaitOne asks for one delivery until every output is done with it or waiting ends, and returns the last answer. When

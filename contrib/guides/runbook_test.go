@@ -25,7 +25,8 @@ var computed = map[string][]string{
 	"bridge/webhook/errorlog.go": {"http server"},
 	"bridge/forward/result.go": {"delivery failed, trying again",
 		"delivery is blocked until the destination or this output's settings are fixed; retrying slowly, nothing is lost",
-		"delivery is stopped until there is room for this output's refused events in the quarantine; nothing is lost"},
+		"delivery is stopped until there is room for this output's refused events in the quarantine; nothing is lost",
+		"the destination refuses an event for good; it is in the quarantine"},
 	"bridge/forward/worker.go":     {"forwarding can't begin, its events wait; trying again"},
 	"bridge/forward/read.go":       {"reading the queue failed"},
 	"bridge/absence/absence.go":    {"the event about an overdue endpoint was not queued; it is tried again"},
@@ -39,6 +40,7 @@ var computedEvents = map[string]string{
 	"delivery failed, trying again": "output_failing", "forwarding can't begin, its events wait; trying again": "output_failing",
 	"delivery is blocked until the destination or this output's settings are fixed; retrying slowly, nothing is lost": "output_blocked",
 	"delivery is stopped until there is room for this output's refused events in the quarantine; nothing is lost":     "output_blocked",
+	"the destination refuses an event for good; it is in the quarantine": "record_refused",
 	"quarantined event re-sent": "quarantine_resent", "quarantined event dropped": "quarantine_dropped",
 	"loss acknowledged": "loss_acknowledged", "events are sent again": "queue_replayed",
 }
