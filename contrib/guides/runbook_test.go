@@ -40,7 +40,7 @@ var computedEvents = map[string]string{
 	"delivery failed, trying again": "output_failing", "forwarding can't begin, its events wait; trying again": "output_failing",
 	"delivery is blocked until the destination or this output's settings are fixed; retrying slowly, nothing is lost": "output_blocked",
 	"delivery is stopped until there is room for this output's refused events in the quarantine; nothing is lost":     "output_blocked",
-	"the destination refuses an event for good; it is in the quarantine": "record_refused",
+	"the destination refuses an event for good; it is in the quarantine":                                              "record_refused",
 	"quarantined event re-sent": "quarantine_resent", "quarantined event dropped": "quarantine_dropped",
 	"loss acknowledged": "loss_acknowledged", "events are sent again": "queue_replayed",
 }
