@@ -23,7 +23,12 @@ func (e *RetryError) Unwrap() error { return e.Err }
 
 // BlockedError is a failure that only an operator can mend: a wrong token, a closed index, an acknowledgement endpoint
 // that is turned off. The queue keeps everything; the worker raises the alarm and goes on trying slowly.
-type BlockedError struct{ Err error }
+type BlockedError struct {
+	Err error
+	// Records says that the records themselves may be at fault, every one of the batch, and not the destination: if it takes what comes
+	// behind them, they can be refused for good. The worker finds out.
+	Records bool
+}
 
 // Error implements error.
 func (e *BlockedError) Error() string { return e.Err.Error() }

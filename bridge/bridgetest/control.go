@@ -51,10 +51,13 @@ func (b *Bridge) Quarantine() []admin.QuarantineItem {
 }
 
 // Audit asks the control socket for every output's account.
-func (b *Bridge) Audit() admin.Audit {
+func (b *Bridge) Audit() admin.Audit { return b.AuditRange(0, 0) }
+
+// AuditRange is the account of a range of sequences; 0 leaves an end open.
+func (b *Bridge) AuditRange(first, last uint64) admin.Audit {
 	b.t.Helper()
 	var audit admin.Audit
-	if err := b.control(b.t.Context(), "/v1/audit", &audit); err != nil {
+	if err := b.control(b.t.Context(), fmt.Sprintf("/v1/audit?first=%d&last=%d", first, last), &audit); err != nil {
 		b.t.Fatal(err)
 	}
 	return audit

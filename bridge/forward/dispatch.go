@@ -25,6 +25,7 @@ type dispatcher struct {
 	pending  pending
 	retryAt  time.Time // no send before; zero: none
 	failing  bool      // the last attempt failed: one batch at a time
+	suspect  bool      // the last failure may be the records' fault: what comes behind them tells
 	attempts int       // failures in a row
 	sending  int       // records in flight
 	burst    bool      // the last batch had more than one record

@@ -114,6 +114,9 @@ func (d *dispatcher) noteDelivered(b *batch, n int) {
 func (d *dispatcher) delivered(b *batch) {
 	d.noteDelivered(b, b.decide(0, b.last(), queue.Delivered))
 	b.state = finished
+	if d.suspect { // the destination takes what comes behind: what it has refused may go to the quarantine now
+		d.suspect, d.retryAt = false, time.Time{}
+	}
 	if b.tries == 1 && slices.ContainsFunc(d.batches, func(b *batch) bool { return b.state == waiting }) {
 		return // it got through beside one that fails: only a second try that works says that it is fixed
 	}
@@ -140,6 +143,8 @@ func (d *dispatcher) failed(b *batch, err error) {
 		d.retryAt = now.Add(d.w.backoff(err, d.attempts))
 	}
 	d.failing = true
+	var blocked *outputs.BlockedError
+	d.suspect = errors.As(err, &blocked) && blocked.Records
 	d.w.status.failed(err, needsOperator(err), d.w.opts.Now())
 	d.logFailure(b, err)
 }

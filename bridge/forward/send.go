@@ -21,7 +21,7 @@ func (d *dispatcher) wants(e *queue.Event) bool {
 
 // sendDue sends whatever may be sent now: failed batches first, in order, then what is pending.
 func (d *dispatcher) sendDue() {
-	if d.w.isStopping() || d.ctx.Err() != nil || d.retryAt.After(d.w.opts.Now()) {
+	if d.w.isStopping() || d.ctx.Err() != nil || d.sendBehind() || d.retryAt.After(d.w.opts.Now()) {
 		return
 	}
 	d.retryAt = time.Time{}
@@ -40,6 +40,35 @@ func (d *dispatcher) sendDue() {
 		d.sendPending()
 	}
 }
+
+// sendBehind sends what comes behind a batch whose records are all refused, to find out whether they are at fault or the destination:
+// new events as soon as there are some, and later, at every second attempt, the batch that those have become, or newer ones. It returns
+// false when the turn is the refused batch's.
+func (d *dispatcher) sendBehind() bool {
+	if !d.suspect || d.sending > 0 {
+		return false
+	}
+	var last *batch
+	n := 0
+	for _, b := range d.batches {
+		if b.state == waiting {
+			last, n = b, n+1
+		}
+	}
+	due := d.attempts%2 == 0 && !d.retryAt.After(d.w.opts.Now())
+	switch {
+	case len(d.pending.items) > 0 && (n == 1 || due && n < maxBehind):
+		d.sendPending()
+	case n > 1 && due:
+		d.resend(last)
+	default:
+		return false
+	}
+	return true
+}
+
+// maxBehind is how many refused batches may wait before no newer events are tried.
+const maxBehind = 6
 
 // uncommitted counts the records that a crash now would repeat: those in flight, and those that are delivered behind a
 // batch that is not.

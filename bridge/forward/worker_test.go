@@ -399,3 +399,67 @@ func TestHeadersThatWereNotKeptPass(t *testing.T) {
 		}
 	}
 }
+
+// fussy is a destination that refuses some records, and that takes a refused batch for its own fault until it has taken something else.
+type fussy struct {
+	refuses  func(seq uint64) bool
+	accepted bool // since the last refusal
+	refused  bool // a batch
+}
+
+func (f *fussy) answer(_ int, batch []outputs.Record) (time.Duration, error) {
+	var rejected []outputs.Rejection
+	for i := range batch {
+		if f.refuses(batch[i].Seq) {
+			rejected = append(rejected, outputs.Rejection{Index: i, Err: errors.New("refused")})
+		}
+	}
+	switch {
+	case len(rejected) < len(batch):
+		f.accepted = true
+	case f.refused && !f.accepted:
+		return time.Millisecond, &outputs.BlockedError{Err: errors.New("all are refused"), Records: true}
+	case !f.refused:
+		f.refused, f.accepted = true, false
+		return time.Millisecond, &outputs.BlockedError{Err: errors.New("all are refused"), Records: true}
+	}
+	if len(rejected) == 0 {
+		return time.Millisecond, nil
+	}
+	return time.Millisecond, &outputs.PartialError{Rejected: rejected}
+}
+
+// TestRefusedRecordsBlockNothingBehindThem: a batch of records that the destination refuses looks like a destination that refuses everything,
+// until it takes what comes behind, which is there already or comes later. One that refuses everything keeps all in the queue.
+func TestRefusedRecordsBlockNothingBehindThem(t *testing.T) {
+	for name, c := range map[string]struct {
+		events  int // at first
+		later   int
+		refuses func(uint64) bool
+		want    int // refused
+		left    bool
+	}{
+		"some behind":     {events: 12, refuses: func(seq uint64) bool { return seq <= 5 }, want: 5},
+		"some come later": {events: 5, later: 3, refuses: func(seq uint64) bool { return seq <= 5 }, want: 5},
+		"two bad batches": {events: 5, later: 8, refuses: func(seq uint64) bool { return seq <= 10 }, want: 10},
+		"everything":      {events: 12, later: 12, refuses: func(uint64) bool { return true }, left: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := newFakeQueue(t, c.events)
+				f := &fussy{refuses: c.refuses}
+				w := start(t, q, &destination{answer: f.answer, batching: outputs.Batching{MaxRecords: 5, MaxInFlight: 10, MaxBytes: 1 << 20}}, nil)
+				time.Sleep(time.Minute)
+				for range c.later {
+					q.append(&queue.Event{Body: []byte("{}"), Signal: &signal.Signal{Severity: 3}})
+					time.Sleep(time.Second)
+				}
+				time.Sleep(5 * time.Minute)
+				if done := q.at() == q.last; done == c.left || len(q.kept) != c.want || w.Status().Blocked != c.left {
+					t.Errorf("cursor %d of %d, %d in the quarantine, %+v", q.at(), q.last, len(q.kept), w.Status())
+				}
+				stop(t, w)
+			})
+		})
+	}
+}

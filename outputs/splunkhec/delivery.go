@@ -149,7 +149,7 @@ func (d *delivery) count(v verdict, n int) {
 	if v == accepted || v == slowDown {
 		d.out.metrics.events.Add(float64(n))
 		d.out.accepted.Store(d.out.env.Now().UnixNano())
-		d.out.alone.Store(0)
+		d.out.accepts.Add(1)
 		d.mu.Lock()
 		d.taken += n
 		d.mu.Unlock()

@@ -37,7 +37,8 @@ type Output struct {
 	down    atomic.Bool  // the last request failed
 
 	accepted atomic.Int64 // when events were accepted last, Unix nanoseconds
-	alone    atomic.Int32 // batches of one event, each refused, since then
+	accepts  atomic.Int64 // requests of which events were accepted
+	refusing atomic.Int64 // accepts plus one when the collector began to refuse all that it got; 0: it has not
 	plain    atomic.Bool  // no gzip, since the collector refuses everything that is compressed
 
 	slots        chan struct{} // batches under way

@@ -106,12 +106,32 @@ func TestAllRefused(t *testing.T) {
 		if got := len(splunk.Requests()); got > 40 {
 			t.Errorf("%d requests for 20 events", got)
 		}
-		// Alone the first one may be at fault, the second one in a row isn't.
-		if err := send(t, out, outputtest.Records(t, 1, 1)); kindOf(err) != "refused 0" {
-			t.Errorf("one alone: %v", err)
+		if err := send(t, out, outputtest.Records(t, 1, 1)); kindOf(err) != "blocked" {
+			t.Errorf("one alone, behind those: %v", err)
 		}
-		if err := send(t, out, outputtest.Records(t, 2, 1)); kindOf(err) != "blocked" {
-			t.Errorf("another one alone: %v", err)
+	})
+}
+
+// TestRefusedInARow: alone the first event may be at fault, the second one in a row need not be: the collector may refuse everything. When
+// it takes what comes behind, it is those after all.
+func TestRefusedInARow(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		w.add("splunk:8088", &hectest.Splunk{Token: testToken, Refuse: func(e *hectest.Event) int {
+			if e.Seq < 10 {
+				return 12
+			}
+			return 0
+		}})
+		out, _ := w.output("gzip = false", "http://splunk:8088")
+		for _, step := range []struct {
+			first uint64
+			n     int
+			want  string
+		}{{1, 1, "refused 0"}, {2, 1, "blocked"}, {2, 1, "blocked"}, {20, 1, "delivered"}, {2, 1, "refused 0"}, {3, 2, "blocked"}, {21, 5, "delivered"}, {3, 2, "refused 0 1"}} {
+			if got := kindOf(send(t, out, outputtest.Records(t, step.first, step.n))); got != step.want {
+				t.Errorf("%d from %d on: %s, want %s", step.n, step.first, got, step.want)
+			}
 		}
 	})
 }

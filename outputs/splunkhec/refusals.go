@@ -16,16 +16,19 @@ func (o *Output) acceptedLately() bool {
 	return at != 0 && o.env.Now().Sub(time.Unix(0, at)) < lately
 }
 
-// allRefused judges a batch of which every event was refused. The first that came alone may be at fault itself; several, or one after the
-// other, are not: nil says that they are to be quarantined.
+// allRefused judges a batch of which every event was refused. Nil says that they are at fault, and to be quarantined: one that came alone,
+// and whatever is refused again although the collector has accepted others since it began to refuse. Else it may refuse everything.
 func (o *Output) allRefused(events int, cause error) error {
-	if events == 1 && o.alone.Add(1) == 1 {
+	began, now := o.refusing.Load(), o.accepts.Load()+1
+	if began == 0 && events == 1 || began != 0 && now > began {
+		o.refusing.Store(now)
 		return nil
 	}
+	o.refusing.CompareAndSwap(0, now)
 	if o.giveUpGzip() {
 		return &outputs.RetryError{Err: fmt.Errorf("every event is refused: %w", cause)}
 	}
-	return &outputs.BlockedError{Err: fmt.Errorf("every event is refused, so the collector is at fault and not one of them: %w", cause)}
+	return &outputs.BlockedError{Err: fmt.Errorf("every event is refused, so the collector is at fault and not one of them: %w", cause), Records: true}
 }
 
 // giveUpGzip has everything sent uncompressed from now on. It returns false when it is already.
