@@ -130,7 +130,7 @@ type QueuedReport struct {
 
 // CertificateReport is one certificate that can expire.
 type CertificateReport struct {
-	Name     string    `json:"name"` // "server", "output siem"
+	Name     string    `json:"name"` // "server": those of outputs are in their warnings
 	NotAfter time.Time `json:"not_after"`
 }
 

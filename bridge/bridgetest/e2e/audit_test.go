@@ -64,6 +64,7 @@ func TestAuditTellsTheTruth(t *testing.T) {
 		Queue: `max_bytes = "16MiB"`, Server: `max_body_bytes = "1MiB"`, Env: []string{"LINUXGUARD_TEST_TOKEN=token"},
 		Outputs: fmt.Sprintf("[output.splunk]\ntype = \"splunk_hec\"\nurls = [%q]\ntoken = \"env:LINUXGUARD_TEST_TOKEN\"\nwhen_full = \"drop_oldest\"\n", receiver.URL),
 	})
+	var ids []string
 	post := func(n int, text string) {
 		t.Helper()
 		client := b.Client(sender.ClientOptions{})
@@ -71,6 +72,7 @@ func TestAuditTellsTheTruth(t *testing.T) {
 		for range n {
 			e := sender.Sample(3, time.Now(), nil)
 			e.Data.Description = text
+			ids = append(ids, e.Data.SignalID)
 			b.MustPost(client, e.JSON(), "accepted")
 		}
 	}
@@ -113,6 +115,28 @@ func TestAuditTellsTheTruth(t *testing.T) {
 	}
 	drained()
 	holdAgainst(t, b, splunk.got())
+	checkTimes(t, b, ids)
+}
+
+// checkTimes: nothing was delivered before it was received.
+func checkTimes(t *testing.T, b *bridgetest.Bridge, ids []string) {
+	t.Helper()
+	delivered := 0
+	for _, id := range ids {
+		for _, e := range b.Trace(id).Events {
+			for _, o := range e.Outputs {
+				if o.Outcome != "delivered" {
+					continue
+				}
+				if delivered++; o.At.Before(e.ReceivedAt) {
+					t.Errorf("%s was received at %v and delivered at %v", id, e.ReceivedAt, o.At)
+				}
+			}
+		}
+	}
+	if delivered < 100 {
+		t.Errorf("only %d deliveries were looked at", delivered)
+	}
 }
 
 // holdAgainst compares the audit with a receiver's count, for every sequence and in sum.
