@@ -21,6 +21,7 @@ type answer struct {
 	ackID      uint64 // valid if hasAckID
 	hasAckID   bool
 	isHEC      bool          // the body is a JSON object with a code
+	lenient    bool          // success = "status": a 2xx without a code counts
 	isHTML     bool          // the body is nothing like JSON: a proxy or a load balancer speaks
 	text       string        // of the body, for people
 	retryAfter time.Duration // from Retry-After, 0 without
@@ -38,9 +39,25 @@ const (
 // reply is the documented body of an answer. Anything that doesn't fit is no answer of HEC's.
 type reply struct {
 	Text  string  `json:"text"`
-	Code  *int    `json:"code"`
+	Code  hecCode `json:"code"`
 	AckID *uint64 `json:"ackId"`
 	Event *int    `json:"invalid-event-number"`
+}
+
+// hecCode is HEC's code: a number, as Splunk writes it, or a number in quotes, as some compatible collectors do.
+type hecCode struct {
+	n             int
+	known, quoted bool
+}
+
+// UnmarshalJSON implements json.Unmarshaler. What is no code is none.
+func (c *hecCode) UnmarshalJSON(text []byte) error {
+	bare := bytes.Trim(text, `"`)
+	n, err := strconv.Atoi(string(bare))
+	if err == nil && n >= 0 {
+		*c = hecCode{n, true, len(bare) < len(text)}
+	}
+	return nil
 }
 
 // parseAnswer reads status, headers and body. It never fails: what it can't read is not HEC's.
@@ -63,8 +80,8 @@ func parseAnswer(status int, header http.Header, body []byte, redact func(string
 }
 
 func (a *answer) fill(r reply) {
-	if r.Code != nil && *r.Code >= 0 {
-		a.code, a.isHEC = *r.Code, true
+	if r.Code.known {
+		a.code, a.isHEC = r.Code.n, !r.Code.quoted || a.status >= 300
 	}
 	if r.Event != nil && *r.Event >= 0 {
 		a.event = *r.Event

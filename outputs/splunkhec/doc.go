@@ -23,14 +23,18 @@
 //	200 with code 0, 24, 25               taken (24, 25: and slow down)
 //	408, 425, 429, 5xx; 8, 9, 18-20, 23,  temporary: another endpoint, then again later; Retry-After is obeyed within
 //	26, 27, a broken connection           five minutes
-//	401, 403, 404, redirects, other 4xx;  hold: another endpoint, then again slowly, with the alarm raised, until it is
+//	401, 404, redirects, other 4xx;       hold: another endpoint, then again slowly, with the alarm raised, until it is
 //	1-5, 10, 11, 14, 16, 17, 21, 22, 28   mended; nothing is lost
 //	413, and code 6 at event 0            halved
 //	400 with 6, 12, 13, 15                the named event is refused for good, the others are sent again; without a
 //	                                      number halved until it is alone
+//	403 or another 4xx without a code     halved until one is alone, which is refused for good, when events were accepted
+//	                                      lately (a firewall); else held
 //	400 with 7                            events of each index on their own: refused for good where a rule chose the
 //	                                      index, else blocked
-//	200 that isn't HEC's                  not delivered: a page of HTML holds, a broken answer is tried again
+//	200 that isn't HEC's                  not delivered: a page of HTML holds; another answer is tried again three times,
+//	                                      then only behind a health page of HEC's, ever more seldom. With success =
+//	                                      "status" it counts, unless it is a page or has another code
 //
 // # How often an event can arrive twice
 //

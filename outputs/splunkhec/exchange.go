@@ -128,6 +128,9 @@ func ackError(err error) error {
 
 func (o *Output) postOn(ctx context.Context, s *session, b *body) (answer, error) {
 	e := s.lane.endpoint
+	if err := o.mayPost(ctx, e); err != nil {
+		return answer{from: e.base}, err
+	}
 	start := o.env.Now()
 	ans, _, err := s.do(ctx, http.MethodPost, e.event, b, maxAnswer)
 	ans.from = e.base
@@ -139,6 +142,11 @@ func (o *Output) postOn(ctx context.Context, s *session, b *body) (answer, error
 		s.lane.abandon(s)
 	}
 	v := ans.verdict()
+	if v == retry && ans.status < 300 {
+		e.odd.came()
+	} else if v == accepted || v == slowDown {
+		e.odd.ended()
+	}
 	if v == suspect && !o.acceptedLately() || ans.status == http.StatusUnsupportedMediaType {
 		v = blocked
 	}

@@ -189,7 +189,7 @@ func TestWrongNumber(t *testing.T) {
 		splunk.Fault = nil
 		out, _ := w.output("", "http://splunk:8088")
 		var a answer
-		a.fill(reply{Code: ptr(6), Event: ptr(99)})
+		a.fill(reply{Code: hecCode{n: 6, known: true}, Event: ptr(99)})
 		out.wg.Add(1)
 		d := out.newDelivery(t.Context(), outputtest.Records(t, 1, 4), func(error) {})
 		d.parts = nil

@@ -21,6 +21,7 @@ type endpoint struct {
 	event, ack, healthURL string // full URLs
 
 	health health // guarded by the pool
+	odd    oddAnswers
 
 	mu   sync.Mutex
 	free []*lane // with indexer_ack those without a request, the last used one on top; else the one that all share
@@ -176,7 +177,9 @@ func (s *session) do(ctx context.Context, method, url string, b *body, limit int
 	if resp.TLS != nil {
 		o.expiry.SetPeer(s.lane.endpoint.base, *resp.TLS)
 	}
-	return parseAnswer(resp.StatusCode, resp.Header, data, o.redact, o.env.Now()), data, nil
+	ans := parseAnswer(resp.StatusCode, resp.Header, data, o.redact, o.env.Now())
+	ans.lenient = o.settings.Success == successStatus
+	return ans, data, nil
 }
 
 func (s *session) request(ctx context.Context, method, url string, b *body) (*retryablehttp.Request, error) {

@@ -44,6 +44,11 @@ type Settings struct {
 	// MaxPendingAcks bounds the requests that wait for their acknowledgement: 1 to 100000, default 1000.
 	MaxPendingAcks int `toml:"max_pending_acks"`
 
+	// Success is what counts as taken: "hec" (default) is an answer with HEC's code, "status" any 2xx that is no web page, for
+	// compatible collectors that answer without a body or a code. With "status" a proxy that answers in the collector's place loses
+	// events.
+	Success string `toml:"success"`
+
 	// Gzip compresses requests. Default true.
 	Gzip bool `toml:"gzip"`
 	// BatchMaxEvents bounds the events of one request: 1 to 10000, default 500.
@@ -82,6 +87,7 @@ type Settings struct {
 func defaults() Settings {
 	return Settings{
 		Layout:              mapping.LayoutNative,
+		Success:             successHEC,
 		Source:              mapping.DefaultSource,
 		SourceType:          mapping.DefaultSourcetype,
 		IndexedFields:       true,
@@ -97,6 +103,12 @@ func defaults() Settings {
 		MaxConnectionAge:    5 * time.Minute,
 	}
 }
+
+// The values of Success.
+const (
+	successHEC    = "hec"
+	successStatus = "status"
+)
 
 // maxInFlightAck is MaxInFlight's default with indexer_ack: two minutes of 160 events a second.
 const maxInFlightAck = 20_000
@@ -124,6 +136,12 @@ func (s *Settings) check(now time.Time) (problems []error, warnings []outputs.Wa
 	}
 	if _, err := mapping.NewHEC(mapping.HECOptions{Layout: s.Layout, Sourcetype: s.SourceType}); err != nil {
 		problems = append(problems, err)
+	}
+	if s.Success != successHEC && s.Success != successStatus {
+		problem("success", fmt.Errorf("%q is not %q or %q", s.Success, successHEC, successStatus))
+	}
+	if s.Success == successStatus && s.IndexerAck {
+		problem("success", errors.New("an acknowledgement needs HEC's answer: leave success out, or set indexer_ack = false"))
 	}
 	problem("index", checkIndex(s.Index))
 	for i := range s.IndexRules {

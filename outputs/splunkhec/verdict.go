@@ -77,10 +77,13 @@ func aboutTheWay(status int) bool {
 
 // success believes a 2xx only if HEC itself says so: a login page, a captive portal or half an answer is none.
 func (a *answer) success() verdict {
-	if !a.isHEC {
-		if a.isHTML {
-			return blocked
-		}
+	switch {
+	case a.isHEC:
+	case a.isHTML:
+		return blocked
+	case a.lenient && a.code == noCode:
+		return accepted
+	case !a.lenient:
 		return retry
 	}
 	if v, known := codeVerdict(a.code); known {
@@ -146,7 +149,7 @@ func (a *answer) advice() string {
 	case s < 300 && a.isHTML:
 		return "not Splunk's answer: a proxy or login page is in between"
 	case s < 300 && !a.isHEC:
-		return "not a whole answer of Splunk's"
+		return `not a whole answer of Splunk's: a compatible collector that answers so needs success = "status"`
 	}
 	return ""
 }
