@@ -54,9 +54,12 @@ func parse5424(line string) (*syslogLine, error) {
 	if _, err := fmt.Sscan(m[1], &s.pri); err != nil || s.pri > 191 {
 		return nil, fmt.Errorf("PRI %s", m[1])
 	}
-	rest, err := s.parseElements(line[len(m[0]):])
-	if err != nil {
-		return nil, err
+	rest, nothing := strings.CutPrefix(line[len(m[0]):], "-") // NILVALUE
+	if !nothing {
+		var err error
+		if rest, err = s.parseElements(rest); err != nil {
+			return nil, err
+		}
 	}
 	if rest != "" {
 		if rest[0] != ' ' {

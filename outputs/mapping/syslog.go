@@ -25,6 +25,13 @@ const (
 	MessageLEEF = "leef"
 )
 
+// What the structured data of RFC 5424 holds of a signal.
+const (
+	StructuredFull = "full" // every field
+	StructuredIDs  = "ids"  // the IDs, by which records are found, and bridge_seq, by which gaps are
+	StructuredNone = "none"
+)
+
 // The defaults of SyslogOptions.
 const (
 	DefaultAppName         = "linuxguard"
@@ -41,6 +48,7 @@ const SyntheticMsgID = SyntheticSourcetype
 type SyslogOptions struct {
 	Format          string // rfc5424 (default) or rfc3164
 	Message         string // text (default), json, cef or leef
+	StructuredData  string // of rfc5424: full, ids or none; default full with text, ids with json, cef and leef, which have every field
 	Facility        string // number or unambiguous name; default user
 	AppName         string // default linuxguard
 	EnterpriseID    string // after the "@" of our SD-ID: digits, with dots between them; default 32473
@@ -60,6 +68,7 @@ type SyslogOptions struct {
 type Syslog struct {
 	format   string
 	message  string
+	data     string // structured data
 	facility rfc5424.Facility
 	appName  string
 	tag      string // RFC 3164's TAG
@@ -82,6 +91,13 @@ func NewSyslog(o SyslogOptions) (*Syslog, error) {
 		format: orDefault(o.Format, FormatRFC5424), message: orDefault(o.Message, MessageText), facility: facility,
 		appName: orDefault(o.AppName, DefaultAppName), max: o.MaxMessageBytes, bom: o.BOM, location: o.Location,
 		noHost: o.NoHostname, quality: o.TimeQuality, flat: flat{taken: takenNames()},
+	}
+	s.data = orDefault(o.StructuredData, StructuredFull)
+	if o.StructuredData == "" && s.message != MessageText {
+		s.data = StructuredIDs
+	}
+	if o.StructuredData != "" && s.format == FormatRFC3164 {
+		errs = append(errs, keyError("structured_data", errors.New("RFC 3164 has none: remove the key")))
 	}
 	enterprise := orDefault(o.EnterpriseID, DefaultEnterpriseID)
 	s.sdID = "linuxguard@" + enterprise
@@ -123,6 +139,15 @@ func (s *Syslog) check(enterprise string) error {
 		}
 	default:
 		bad("message", "unknown message %q: use text, json, cef or leef", s.message)
+	}
+	switch s.data {
+	case StructuredFull, StructuredIDs:
+	case StructuredNone:
+		if s.message == MessageText {
+			bad("structured_data", "with message = \"text\" it has all but the description: use full or ids")
+		}
+	default:
+		bad("structured_data", "unknown value %q: use full, ids or none", s.data)
 	}
 	if s.bom && s.format == FormatRFC3164 {
 		bad("bom", "RFC 3164 has no byte order mark")

@@ -37,11 +37,20 @@ func (s *Syslog) encode(dst []byte, rec *outputs.Record, lim *limits, sequence u
 		Facility: s.facility, Severity: severity(rec), Time: eventTime(rec),
 		Hostname: lim.host(rec.Signal.ServerName), AppName: s.appName, MsgID: msgID(rec),
 	})
-	dst = s.appendElement(dst, rec, lim)
+	start := len(dst)
+	switch s.data {
+	case StructuredFull:
+		dst = s.appendElement(dst, rec, lim)
+	case StructuredIDs:
+		dst = s.appendIDs(dst, rec, lim)
+	}
 	dst = append(dst, s.origin...)
 	dst = appendMeta(dst, sequence)
 	if s.quality {
 		dst = appendTimeQuality(dst, rec)
+	}
+	if len(dst) == start {
+		dst = append(dst, '-') // RFC 5424, section 6.3: NILVALUE
 	}
 	dst = append(dst, ' ')
 	if s.bom {
@@ -80,6 +89,17 @@ func (s *Syslog) appendElement(dst []byte, rec *outputs.Record, lim *limits) []b
 	fields := unknownFields(rec, lim)
 	for f, i := fields.next(); f != nil; f, i = fields.next() {
 		dst = s.appendUnknownParam(dst, f, i)
+	}
+	return rfc5424.CloseElement(dst)
+}
+
+// appendIDs appends the element with the IDs alone, bridge_seq among them: MSG has the rest.
+func (s *Syslog) appendIDs(dst []byte, rec *outputs.Record, lim *limits) []byte {
+	dst = rfc5424.OpenElement(dst, s.sdID)
+	for i := range columns {
+		if c := &columns[i]; c.id {
+			dst = appendColumnParam(dst, c, rec, lim)
+		}
 	}
 	return rfc5424.CloseElement(dst)
 }

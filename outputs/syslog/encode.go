@@ -42,7 +42,7 @@ func newEncoder(env outputs.Env, s *Settings) (encoder, error) {
 		}
 	}
 	return mapping.NewSyslog(mapping.SyslogOptions{
-		Format: s.Format, Message: s.Message, Facility: string(s.Facility), AppName: s.AppName, EnterpriseID: string(s.EnterpriseID),
+		Format: s.Format, Message: s.Message, StructuredData: s.StructuredData, Facility: string(s.Facility), AppName: s.AppName, EnterpriseID: string(s.EnterpriseID),
 		MaxMessageBytes: int(s.MaxMessageBytes), BOM: s.BOM, SequenceID: s.SDMeta, Origin: s.SDOrigin, TimeQuality: s.SDTimeQuality,
 		Version: env.Version, Location: location, NoHostname: s.OmitHostname,
 	})

@@ -20,13 +20,16 @@ type Settings struct {
 	// relp://HOST[:20514], relps://HOST:PORT, unix:///PATH. One is used at a time; the next is tried when it fails.
 	Addresses []string `toml:"addresses"`
 
-	Format       string `toml:"format"`        // rfc5424 (default) or rfc3164
-	Message      string `toml:"message"`       // MSG: text (default), json, cef or leef
-	Facility     word   `toml:"facility"`      // a name such as user (default) or local0, or its number
-	AppName      string `toml:"app_name"`      // default linuxguard
-	EnterpriseID word   `toml:"enterprise_id"` // of the structured data's names; default 32473
-	TimeZone     string `toml:"time_zone"`     // of rfc3164's time stamps: a name such as Europe/Berlin, or Local; default UTC
-	OmitHostname bool   `toml:"omit_hostname"` // rfc3164 without HOSTNAME, as journald wants it on /dev/log
+	Format  string `toml:"format"`  // rfc5424 (default) or rfc3164
+	Message string `toml:"message"` // MSG: text (default), json, cef or leef
+	// StructuredData is what RFC 5424's holds of a signal: full, ids (and bridge_seq) or none. Default full, and ids with json, cef and
+	// leef, whose message has every field.
+	StructuredData string `toml:"structured_data"`
+	Facility       word   `toml:"facility"`      // a name such as user (default) or local0, or its number
+	AppName        string `toml:"app_name"`      // default linuxguard
+	EnterpriseID   word   `toml:"enterprise_id"` // of the structured data's names; default 32473
+	TimeZone       string `toml:"time_zone"`     // of rfc3164's time stamps: a name such as Europe/Berlin, or Local; default UTC
+	OmitHostname   bool   `toml:"omit_hostname"` // rfc3164 without HOSTNAME, as journald wants it on /dev/log
 	// MaxMessageBytes bounds one syslog message, before framing. Longer ones are cut, with a mark. Default 8KiB, and
 	// 2KiB when an address is udp:// (RFC 5426 section 3.2). From 1KiB to 65507 with udp, to 128KiB with relp, else 1MiB.
 	MaxMessageBytes size `toml:"max_message_bytes"`
