@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/outputs"
+	"github.com/linuxguard/linuxguard-bridge/outputs/tlsclient"
 )
 
 // exchange sends one request to one endpoint after the other until one of them has said something about
@@ -166,11 +168,24 @@ func (o *Output) postOn(ctx context.Context, s *session, b *body) (answer, error
 // connectionError is what a failed request means.
 func (o *Output) connectionError(e *endpoint, err error) error {
 	operator := needsOperator(err)
-	err = o.endpointError(e, withoutURL(err))
+	late := isLateAnswer(err)
+	err = tlsclient.WithHint(withoutURL(err))
+	if late {
+		err = fmt.Errorf("%w (no answer within request_timeout, %v: the events may be indexed already and come twice; raise it for a slow collector)",
+			err, o.settings.RequestTimeout)
+	}
+	err = o.endpointError(e, err)
 	if operator {
 		return &outputs.BlockedError{Err: err}
 	}
 	return err
+}
+
+// isLateAnswer reports whether a request failed by its time-out after it may have been sent: not while connecting.
+func isLateAnswer(err error) bool {
+	var timeout net.Error
+	var op *net.OpError
+	return errors.As(err, &timeout) && timeout.Timeout() && (!errors.As(err, &op) || op.Op != "dial") && !strings.Contains(err.Error(), "TLS handshake timeout")
 }
 
 // withoutURL drops net/http's method and URL, which say nothing new.

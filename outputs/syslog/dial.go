@@ -97,7 +97,7 @@ func (c *connector) handshake(ctx context.Context, d *dialled) error {
 	config.ClientSessionCache = tickets
 	conn := tls.Client(d.meter, config)
 	if err := conn.HandshakeContext(ctx); err != nil {
-		return fmt.Errorf("TLS: %w", err)
+		return fmt.Errorf("TLS: %w", tlsclient.WithHint(err))
 	}
 	state := conn.ConnectionState()
 	d.conn, d.tls = conn, &state

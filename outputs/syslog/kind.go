@@ -58,12 +58,20 @@ func (o *Output) wrap(ctx context.Context, d *dialled) (link, error) {
 }
 
 func (o *Output) framer(a address) framer {
-	framing := o.settings.Framing
-	if framing == "" && a.scheme == "unix" {
-		framing = framingNewline
-	}
-	if framing == framingNewline {
+	if o.framing(a) == framingNewline {
 		return &newlined{o.encoder}
 	}
 	return &octetCounted{encoder: o.encoder}
+}
+
+// framing is the one that is configured, or the usual one of an address.
+func (o *Output) framing(a address) string {
+	switch {
+	case o.settings.Framing != "":
+		return o.settings.Framing
+	case a.scheme == "unix":
+		return framingNewline
+	default:
+		return framingOctets
+	}
 }

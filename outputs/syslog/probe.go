@@ -79,7 +79,7 @@ func (o *Output) probeSession(ctx context.Context, d *dialled) (string, error) {
 		if err := stillOpen(d.conn); err != nil {
 			return "", err
 		}
-		return "the connection stays open", nil
+		return "the connection stays open; messages are framed as " + o.framing(d.addr) + ", which the receiver must expect", nil
 	}
 }
 
