@@ -12,7 +12,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// A client address may guess ten passwords, and then one a second; the last 1024 addresses that guessed are known.
+// A client address may guess ten passwords, and then one a second, before it is told to wait and the log hears no more of it; the last 1024
+// addresses that guessed are known. The right password is never made to wait: a guesser behind the same proxy as Prometheus must not blind it.
+// What guards against guessing is the password's length, which the configuration sees to.
 const (
 	guesses      = 10
 	guessEvery   = time.Second
@@ -54,29 +56,29 @@ func (s *Server) authorise(r *http.Request) int {
 	if !given {
 		return http.StatusUnauthorized
 	}
-	client, _, _ := net.SplitHostPort(r.RemoteAddr)
-	if l, known := s.guessers.Get(client); known && l.TokensAt(s.opts.Now()) < 1 {
-		return http.StatusTooManyRequests
-	}
 	right := sameText(password, a.Password.Reveal())
 	if a.Username != "" {
 		right &= sameText(name, a.Username)
 	}
-	if right == 1 {
+	if right == 1 { // whatever others guess from the same address
 		return http.StatusOK
 	}
-	s.wrongPassword(client)
-	return http.StatusUnauthorized
+	client, _, _ := net.SplitHostPort(r.RemoteAddr)
+	return s.wrongPassword(client)
 }
 
-func (s *Server) wrongPassword(client string) {
+// wrongPassword counts a guess and returns how it is answered. Beyond the rate nothing is logged of it either.
+func (s *Server) wrongPassword(client string) int {
 	fresh := rate.NewLimiter(rate.Every(guessEvery), guesses)
 	l, known, _ := s.guessers.PeekOrAdd(client, fresh)
 	if !known {
 		l = fresh
 	}
-	l.AllowN(s.opts.Now(), 1)
+	if !l.AllowN(s.opts.Now(), 1) {
+		return http.StatusTooManyRequests
+	}
 	s.opts.Log.Warn("wrong password on the admin listener", slog.String("event", "admin_refused"), slog.String("client", client))
+	return http.StatusUnauthorized
 }
 
 // sameText compares digests, so that the time taken tells no length either.

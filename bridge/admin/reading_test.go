@@ -150,6 +150,9 @@ func TestPassword(t *testing.T) {
 	if resp, _ := (request{path: "/", user: "ops", password: "guess"}).do(t, base); resp.StatusCode != http.StatusTooManyRequests {
 		t.Errorf("the eleventh guess: %d", resp.StatusCode)
 	}
+	if resp, _ := (request{path: "/", user: "ops", password: "correct horse"}).do(t, base); resp.StatusCode != http.StatusOK {
+		t.Errorf("the right password behind wrong ones: %d", resp.StatusCode)
+	}
 	if strings.Contains(log.String(), "correct horse") || !strings.Contains(log.String(), "event=admin_refused") {
 		t.Errorf("log: %s", log.String())
 	}

@@ -44,6 +44,9 @@ func (l *loader) checkAdminLogin(at keyPath, a adminTable) {
 	}
 	if a.Password != "" {
 		l.cfg.Admin.Password, _ = l.secret(at.key("password"), a.Password)
+		if n := len(l.cfg.Admin.Password.Reveal()); n > 0 && n < minSecretBytes {
+			l.warnf(at.key("password"), "", "the password has %d bytes: under %d it can be guessed", n, minSecretBytes)
+		}
 	}
 }
 

@@ -180,7 +180,7 @@ func (l *loader) checkHeaderSecrets(at keyPath, values []Secret) []Secret {
 	return slices.DeleteFunc(values, func(s Secret) bool { return s.Value.IsZero() })
 }
 
-// checkSharedSecrets warns of endpoints that accept each other's signatures.
+// checkSharedSecrets refuses endpoints that accept each other's signatures: a body sent to both would count twice.
 func (l *loader) checkSharedSecrets() {
 	for i, e := range l.cfg.Endpoints {
 		for _, earlier := range l.cfg.Endpoints[:i] {
@@ -188,8 +188,8 @@ func (l *loader) checkSharedSecrets() {
 				return slices.ContainsFunc(earlier.Secrets, func(t Secret) bool { return s.Value == t.Value })
 			})
 			if shared {
-				l.warnf(path("endpoint", e.Name, "secrets"), "give every endpoint its own",
-					"shares a secret with endpoint %s: what is signed for one is accepted by the other", earlier.Name)
+				l.errorf(path("endpoint", e.Name, "secrets"), "give every endpoint its own",
+					"shares a secret with endpoint %s: what is signed for one would be accepted by the other, as something new", earlier.Name)
 			}
 		}
 	}

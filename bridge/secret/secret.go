@@ -186,7 +186,7 @@ func (r *Resolver) credential(name string) (string, error) {
 	if dir == "" && len(r.fallbacks) > 0 {
 		var found bool
 		if dir, found = r.outside(name); !found && r.pretend {
-			return "not known outside of the service:" + name, nil // with a colon, for those that hold user:password
+			return "not-known-outside-of-the-service:" + name, nil // without a blank, as tokens are; with a colon, as user:password has
 		} else if !found {
 			return "", fmt.Errorf("credentials are the running service's, and root's to read: it is not in %s", strings.Join(r.fallbacks, " or "))
 		}

@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 )
@@ -43,7 +44,7 @@ func parseSeverity(word string) Severity {
 func nearestSeverity(raw string) Severity {
 	f, err := strconv.ParseFloat(strings.TrimSpace(strings.Trim(raw, `"`)), 64)
 	switch {
-	case err != nil || f != f:
+	case err != nil && !errors.Is(err, strconv.ErrRange) || f != f: // out of range is infinite, either way
 		return Medium
 	case f > float64(Critical):
 		return Critical

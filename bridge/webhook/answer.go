@@ -146,13 +146,14 @@ func (a *answers) forQuarantine(reason string) *answer {
 const (
 	ReasonStale            = "stale"             // the signed timestamp is older than max_age
 	ReasonFuture           = "future"            // it is further ahead than clock_skew
-	ReasonNoTimestamp      = "no timestamp"      // it is missing or can't be read
+	ReasonNoTimestamp      = "no timestamp"
+	ReasonOddTimestamp     = "unreadable timestamp"
 	ReasonUnexpectedTenant = "unexpected tenant" // tenant_id is not among the endpoint's tenants
 )
 
 func holdReasons() []string {
 	return []string{
 		signal.ReasonNotJSON, signal.ReasonNoSignalID, signal.ReasonUnknownVersion, signal.ReasonUnknownEventType,
-		ReasonStale, ReasonFuture, ReasonNoTimestamp, ReasonUnexpectedTenant, queue.ReasonEvicted,
+		ReasonStale, ReasonFuture, ReasonNoTimestamp, ReasonOddTimestamp, ReasonUnexpectedTenant, queue.ReasonEvicted,
 	}
 }

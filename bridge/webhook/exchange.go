@@ -184,8 +184,10 @@ func (x *exchange) quarantineReason(e *queue.Event) string {
 func (ep *endpoint) freshness(s *signal.Signal, now time.Time) string {
 	sent, ok := s.SentAt()
 	switch {
-	case !ok:
+	case !ok && s.Timestamp == "":
 		return ReasonNoTimestamp
+	case !ok:
+		return ReasonOddTimestamp
 	case now.Sub(sent) > ep.maxAge:
 		return ReasonStale
 	case sent.Sub(now) > ep.clockSkew:

@@ -87,9 +87,6 @@ func (h *Handler) Prepare(opts Options) (apply func(), err error) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.state.Store(newState(&opts, h.state.Load()))
-		for _, warning := range Warnings(opts.Endpoints) {
-			h.log.Warn("unwise configuration", "problem", warning)
-		}
 	}, nil
 }
 

@@ -142,7 +142,7 @@ func TestHoldReasons(t *testing.T) {
 		{"far beyond any time", ReasonFuture, change(`"timestamp":"`+stamp, `"timestamp":"9999-12-31T23:59:59Z`)},
 		{"before the epoch", ReasonStale, change(`"timestamp":"`+stamp, `"timestamp":"0001-01-01T00:00:00Z`)},
 		{"no timestamp", ReasonNoTimestamp, change(`"timestamp"`, `"when"`)},
-		{"timestamp that is none", ReasonNoTimestamp, change(`"timestamp":"`+stamp, `"timestamp":"yesterday`)},
+		{"timestamp that is none", ReasonOddTimestamp, change(`"timestamp":"`+stamp, `"timestamp":"yesterday`)},
 		{"other tenant", ReasonUnexpectedTenant, change("tn_7f3a", "tn_evil")},
 		{"second tenant", "", change("tn_7f3a", "tn_other")},
 		{"no tenant", ReasonUnexpectedTenant, change("tenant_id", "tenant")},
@@ -452,19 +452,4 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	}
 	b.mustAnswer(b.post(b.fresh("sig_1"), nil), 200, `{"status":"accepted"}`)
 	b.mustAnswer(b.post(b.fresh("sig_2"), func(r *http.Request) { r.URL.Path = "/new" }), 404, `{"status":"refused","reason":"not found"}`)
-}
-
-func TestWarnings(t *testing.T) {
-	t.Parallel()
-	endpoints := []Endpoint{
-		{Name: "a", Secrets: []Secret{{"short", secret.NewValue("15 characters..")}, {"shared", secret.NewValue(testSecret)}}},
-		{Name: "b", Secrets: []Secret{{"also-shared", secret.NewValue(testSecret)}, {"fine", secret.NewValue("16 characters...")}}},
-	}
-	want := []string{
-		`endpoint "a": secret "short" is shorter than 16 bytes`,
-		`endpoints "a" and "b" share a secret ("shared" and "also-shared")`,
-	}
-	if got := Warnings(endpoints); !reflect.DeepEqual(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
 }

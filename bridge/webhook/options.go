@@ -25,10 +25,6 @@ const (
 	DefaultFailureEvery  = 6 * time.Second
 )
 
-// minSecretBytes is the length under which a secret is warned of: 128 bits, the least that RFC 2104 section 3 leaves
-// room for when the secret is random text.
-const minSecretBytes = 16
-
 // Secret is one live secret of an endpoint.
 type Secret struct {
 	Name  string // what logs and metrics call it
@@ -150,28 +146,6 @@ func (ep *Endpoint) check() error {
 		report("max_age and clock_skew can't be negative")
 	}
 	return errors.Join(errs...)
-}
-
-// Warnings returns what is allowed and unwise in endpoints: short secrets, and secrets that two endpoints share (a
-// signature made for one would then verify at the other).
-func Warnings(endpoints []Endpoint) []string {
-	var warnings []string
-	type place struct{ endpoint, secret string }
-	seen := map[string]place{}
-	for _, ep := range endpoints {
-		for _, s := range ep.Secrets {
-			clear := s.Value.Reveal()
-			if len(clear) < minSecretBytes {
-				warnings = append(warnings, fmt.Sprintf("endpoint %q: secret %q is shorter than %d bytes", ep.Name, s.Name, minSecretBytes))
-			}
-			if other, ok := seen[clear]; ok && other.endpoint != ep.Name {
-				warnings = append(warnings, fmt.Sprintf("endpoints %q and %q share a secret (%q and %q)",
-					other.endpoint, ep.Name, other.secret, s.Name))
-			}
-			seen[clear] = place{ep.Name, s.Name}
-		}
-	}
-	return warnings
 }
 
 func canonical(names []string) []string {

@@ -118,12 +118,14 @@ func TestReadmeConfiguration(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var stdout, stderr bytes.Buffer
-	g := &globals{Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Now: time.Now, Getenv: func(name string) string {
-		return map[string]string{"STATE_DIRECTORY": dir, "RUNTIME_DIRECTORY": dir, "CREDENTIALS_DIRECTORY": dir}[name]
-	}}
-	if code := execute(t.Context(), g, []string{"check", "--config", filepath.Join(dir, "config.toml")}); code != exitOK {
-		t.Errorf("check answers %d\n%s%s", code, &stdout, &stderr)
+	for what, credentials := range map[string]string{"with its secrets": dir, "without": ""} { // root at a shell has none of them
+		var stdout, stderr bytes.Buffer
+		g := &globals{Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Now: time.Now, Getenv: func(name string) string {
+			return map[string]string{"STATE_DIRECTORY": dir, "RUNTIME_DIRECTORY": dir, "CREDENTIALS_DIRECTORY": credentials}[name]
+		}}
+		if code := execute(t.Context(), g, []string{"check", "--config", filepath.Join(dir, "config.toml")}); code != exitOK {
+			t.Errorf("%s: check answers %d\n%s%s", what, code, &stdout, &stderr)
+		}
 	}
 }
 
