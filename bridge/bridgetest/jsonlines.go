@@ -13,22 +13,38 @@ import (
 // written.
 func JSONLines(t testing.TB, path string) []map[string]any {
 	t.Helper()
+	all, torn := jsonLines(t, path)
+	if len(torn) > 0 {
+		t.Fatalf("%s: no JSON object: %.300q", path, torn[0])
+	}
+	return all
+}
+
+// JSONLinesAfterKills is JSONLines for a file whose writer was killed: a kill can leave a torn line, which the next process ends.
+func JSONLinesAfterKills(t testing.TB, path string) []map[string]any {
+	t.Helper()
+	all, _ := jsonLines(t, path)
+	return all
+}
+
+func jsonLines(t testing.TB, path string) (all []map[string]any, torn [][]byte) {
+	t.Helper()
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []map[string]any
 	for line := range bytes.Lines(text[:bytes.LastIndexByte(text, '\n')+1]) {
 		var object map[string]any
 		decoder := json.NewDecoder(bytes.NewReader(line))
 		decoder.UseNumber()
 		if err := decoder.Decode(&object); err != nil {
-			t.Fatalf("%s: %v: %.300q", path, err, line)
+			torn = append(torn, line)
+			continue
 		}
 		all = append(all, object)
 	}
-	return all
+	return all, torn
 }
