@@ -32,6 +32,35 @@ func CheckProxy(t *testing.T, start func(bridge string) (address string, certs *
 	p.bodiesPass(t)
 	p.refusalsPass(t)
 	p.clientIsKnown(t)
+	p.slowBodiesHoldNobodyUp(t, address, certs)
+}
+
+// slowBodies is how many requests one attacker leaves unfinished.
+const slowBodies = 600
+
+// slowBodiesHoldNobodyUp opens many connections from one address, each with the beginning of a body and no end, and posts from another
+// meanwhile.
+func (p *proxied) slowBodiesHoldNobodyUp(t *testing.T, address string, certs *testcert.Set) {
+	t.Helper()
+	dialer := &tls.Dialer{NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.8.8.8")}, Timeout: 10 * time.Second},
+		Config: &tls.Config{RootCAs: certs.Authority.Pool(), ServerName: "localhost"}}
+	open := 0
+	for range slowBodies {
+		conn, err := dialer.DialContext(t.Context(), "tcp4", address)
+		if err != nil {
+			continue // refused: that is a defence, too
+		}
+		defer conn.Close() //nolint:errcheck // the end
+		if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{", bridgetest.EndpointPath); err == nil {
+			open++
+		}
+	}
+	t.Logf("%d of %d slow requests got through to the proxy", open, slowBodies)
+	for i := range 20 {
+		if status, text, err := p.tryPost(t, p.url, p.Signer().Deliver(Sample(3, "beside slow bodies")), nil); err != nil || status != http.StatusOK {
+			t.Errorf("delivery %d beside %d slow bodies: %d %s %v", i, slowBodies, status, text, err)
+		}
+	}
 }
 
 type proxied struct {

@@ -16,7 +16,7 @@ const wrapper = `daemon off;
 master_process off;
 pid %[1]s/pid;
 error_log stderr warn;
-events { worker_connections 256; }
+events { worker_connections 768; }
 http {
   access_log off;
   client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy;
