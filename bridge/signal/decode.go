@@ -91,6 +91,7 @@ type decoder struct {
 	body  []byte
 	sig   *Signal
 	known [slots]value
+	datas int // objects called data
 }
 
 // Decode reads one webhook body. The Signal shares memory with body, which must not change any more.
@@ -113,6 +114,7 @@ func (d *decoder) envelopeField(nameAt value) bool {
 	name := d.string(nameAt)
 	at := envelopeSlot(name)
 	if at == slotData && d.pos < len(d.text) && d.text[d.pos] == '{' {
+		d.newData()
 		return d.object(2, d.dataField)
 	}
 	v, ok := d.value(1)
@@ -124,6 +126,21 @@ func (d *decoder) envelopeField(nameAt value) bool {
 	}
 	d.keep(at, name, v, &d.sig.EnvelopeExtra)
 	return true
+}
+
+// newData begins with an object called data. The last one counts, whole, as in most JSON parsers; of one before it everything is kept as
+// unknown.
+func (d *decoder) newData() {
+	if d.datas++; d.datas == 1 {
+		return
+	}
+	d.note("data comes more than once, the last one counts")
+	for at := slotSignalID; at < slots; at++ {
+		if earlier := d.known[at]; earlier.kind != missing {
+			d.sig.Extra = append(d.sig.Extra, d.field(slotNames[at], earlier))
+			d.known[at] = value{}
+		}
+	}
 }
 
 func (d *decoder) dataField(nameAt value) bool {
@@ -158,6 +175,11 @@ func (d *decoder) field(name string, v value) Field {
 	case v.spaced:
 		f.Raw = compact(f.Text)
 		f.Text = string(f.Raw)
+	}
+	if v.deep {
+		f.Raw, _ = json.Marshal(f.Text) // a string always has a JSON form
+		d.note("a value that is nested deeper than many parsers read is kept as text")
+		return f
 	}
 	if v.huge {
 		// Most JSON parsers refuse the whole record for such a number: it travels as text.

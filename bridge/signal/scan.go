@@ -8,12 +8,17 @@ import (
 // maxDepth is encoding/json's limit of nesting, so that both refuse the same bodies.
 const maxDepth = 10000
 
+// usualDepth is how deep a value may be nested that is passed on as JSON: parsers of other makes have limits from some 100 levels on, and
+// the record adds one or two of its own.
+const usualDepth = 64
+
 // scanner walks over JSON text. Its methods return false at the first syntax error and leave pos anywhere then.
 type scanner struct {
 	text string
 	pos  int
-	// spaced is set when white space between tokens was passed, huge when a number was that no float64 can hold.
-	spaced, huge bool
+	// spaced is set when white space between tokens was passed, huge when a number was that no float64 can hold, deep when a value was
+	// nested deeper than usualDepth.
+	spaced, huge, deep bool
 }
 
 // kind is the type of a JSON value.
@@ -36,6 +41,7 @@ type value struct {
 	escaped    bool // a string with at least one backslash
 	spaced     bool // there is white space between the tokens within
 	huge       bool // there is a number within that no float64 can hold
+	deep       bool // something within is nested deeper than usualDepth
 }
 
 // stringByte tells the bytes that end the plain run of a JSON string: the quote, the backslash and control characters.
@@ -74,8 +80,8 @@ func (p *scanner) value(depth int) (v value, ok bool) {
 	if p.pos >= len(p.text) {
 		return v, false
 	}
-	spaced, huge := p.spaced, p.huge
-	p.spaced, p.huge = false, false
+	spaced, huge, deep := p.spaced, p.huge, p.deep
+	p.spaced, p.huge, p.deep = false, false, depth > usualDepth
 	v.start = p.pos
 	switch c := p.text[p.pos]; c {
 	case '"':
@@ -96,8 +102,8 @@ func (p *scanner) value(depth int) (v value, ok bool) {
 	default:
 		v.kind, ok = number, p.number()
 	}
-	v.end, v.spaced, v.huge = p.pos, p.spaced, p.huge
-	p.spaced, p.huge = p.spaced || spaced, p.huge || huge
+	v.end, v.spaced, v.huge, v.deep = p.pos, p.spaced, p.huge, p.deep
+	p.spaced, p.huge, p.deep = p.spaced || spaced, p.huge || huge, p.deep || deep
 	return v, ok
 }
 

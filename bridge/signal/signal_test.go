@@ -140,11 +140,43 @@ func TestParseTime(t *testing.T) {
 	}
 }
 
+// TestDataTwice: the last object called data counts, whole, and what was in the one before it stays as unknown fields.
+func TestDataTwice(t *testing.T) {
+	t.Parallel()
+	sig := decode(t, `{"data":{"signal_id":"a","severity":5,"server_name":"first","x":1},"data":{"signal_id":"b","description":"second"},"version":"v1"}`)
+	if sig.SignalID != "b" || sig.Severity != 0 || sig.ServerName != "" || sig.Description != "second" || !slices.Contains(sig.Notes, "data comes more than once, the last one counts") {
+		t.Errorf("%+v", sig)
+	}
+	var kept []string
+	for _, f := range sig.Extra {
+		kept = append(kept, f.Name+"="+f.Text)
+	}
+	slices.Sort(kept)
+	if want := []string{"server_name=first", "severity=5", "signal_id=a", "x=1"}; !slices.Equal(kept, want) {
+		t.Errorf("kept %q, want %q", kept, want)
+	}
+}
+
+// TestDeep: what is nested deeper than other parsers read travels as text.
+func TestDeep(t *testing.T) {
+	t.Parallel()
+	for depth, deep := range map[int]bool{20: false, 60: false, 70: true, 5000: true} {
+		nested := strings.Repeat("[", depth) + strings.Repeat("]", depth)
+		sig := decode(t, `{"x":`+nested+`,"y":[1],"data":{"signal_id":"a"}}`)
+		if got := string(sig.EnvelopeExtra[0].Raw); got != nested && !deep || deep && got != `"`+nested+`"` {
+			t.Errorf("%d levels: %.100s", depth, got)
+		}
+		if noted := slices.Contains(sig.Notes, "a value that is nested deeper than many parsers read is kept as text"); noted != deep || string(sig.EnvelopeExtra[1].Raw) != "[1]" {
+			t.Errorf("%d levels: noted %v; the next value is %s", depth, noted, sig.EnvelopeExtra[1].Raw)
+		}
+	}
+}
+
 // TestNothingLost: every value of a body is somewhere in the signal, whatever it is and however often it comes.
 func TestNothingLost(t *testing.T) {
 	t.Parallel()
 	sig := decode(t, `{"event_type":true,"version":1.50,"tenant_id":{"a" : 1},"x":1,"":"empty","x":"\u00e9\n","data":{"signal_id":"first","signal_id":"second",
-		"server_id":[1, 2],"description":null,"x": {"b":[ ] , "c":"d e"},"\u0078":3,"created_at":"odd"},"data":"more","data":{"environment":"e"}}`)
+		"server_id":[1, 2],"description":null,"x": {"b":[ ] , "c":"d e"},"\u0078":3,"created_at":"odd","environment":"e"},"data":"more"}`)
 	if sig.EventType != "true" || sig.Version != "1.50" || sig.TenantID != `{"a":1}` || sig.ServerID != "[1,2]" || sig.Description != "" ||
 		sig.SignalID != "second" || sig.Environment != "e" || sig.CreatedAt != "odd" {
 		t.Errorf("%+v", sig)

@@ -64,7 +64,7 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 func (x *exchange) admit(r *http.Request) (verdict, bool) {
 	x.ep = x.state.byPath[r.URL.Path]
 	switch {
-	case x.ep == nil:
+	case x.ep == nil, r.URL.RawPath != "": // written with escapes: %6c for l, or %2f, which is no slash of the path
 		return notFound, false
 	case r.Method != http.MethodPost:
 		return methodNotAllowed, false
