@@ -3,6 +3,7 @@ package local
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -28,6 +29,7 @@ type recovery struct {
 	gone     []seqRange
 	over     *state // of the folder that was at the path before; nil: none
 
+	beyond    uint64   // the deliveries of the sidecars up to this one are forgotten
 	forgetful bool     // some deliveries are not remembered, and it isn't known which
 	damaged   []string // sidecars to delete once that is told
 }
@@ -158,12 +160,26 @@ func (r *recovery) loadIndexes(sidecars map[uint64]bool) error {
 		}
 	}
 	slices.Sort(numbers)
+	r.beyond = r.beyondCapacity(sidecars)
 	for _, n := range numbers {
 		if err := r.loadIndex(n, bySegment[n], sidecars[n]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// beyondCapacity returns the number of the sidecar up to which everything is forgotten, because those behind it have as many deliveries as
+// are remembered; 0: there is none. Their deliveries need not be read.
+func (r *recovery) beyondCapacity(sidecars map[uint64]bool) uint64 {
+	behind := 0
+	for _, n := range slices.Backward(slices.Sorted(maps.Keys(sidecars))) {
+		if behind >= r.opts.Capacity {
+			return n
+		}
+		behind += sidecarEntries(r.opts.FS, r.logDir(), n)
+	}
+	return 0
 }
 
 // loadIndex makes the index of one segment from its sidecar, and where there is none or what it says is not enough, from the
@@ -230,7 +246,13 @@ func (r *recovery) sidecarIndex(number uint64, has bool) (*index, error) {
 		ordinal int
 	}
 	var all []found
+	forgotten := number <= r.beyond
+	entries := 0
 	x, err := openSidecar(r.opts.FS, r.logDir(), number, func(b []byte) error {
+		entries++
+		if forgotten {
+			return nil
+		}
 		v, err := viewEntry(b)
 		if err == nil {
 			all = append(all, found{r.dedupe.hash.keysOf(&v), len(all)})
@@ -245,8 +267,12 @@ func (r *recovery) sidecarIndex(number uint64, has bool) (*index, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(all) != x.meta.Entries {
-		x.meta.Entries = len(all)
+	x.meta.Entries = entries
+	if forgotten {
+		x.forgotten, r.forgottenAt = entries, r.log.Next()
+		for endpoint, sent := range x.meta.Sent {
+			r.state.raiseEvicted(endpoint, sent)
+		}
 	}
 	r.remembered += len(all)
 	if n := len(all); n > 0 {

@@ -198,6 +198,20 @@ func openSidecar(fs journal.FS, dir string, number uint64, each func([]byte) err
 	return x, nil
 }
 
+// sidecarEntries returns how many deliveries a sidecar says that it has; 0 when it can't be read, which whoever reads all of it finds.
+func sidecarEntries(fs journal.FS, dir string, number uint64) int {
+	file, err := fs.Open(sidecarPath(dir, number), os.O_RDONLY, 0)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = file.Close() }() // only read
+	head := make([]byte, sidecarHeader)
+	if readFull(file, head, 0) != nil || [8]byte(head[:8]) != sidecarMagic {
+		return 0
+	}
+	return int(binary.LittleEndian.Uint32(head[24:]))
+}
+
 // sidecarReader reads a file from front to back and sums it up.
 type sidecarReader struct {
 	file journal.File
