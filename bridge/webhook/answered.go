@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -81,6 +82,7 @@ func (a *answered) add(e *queue.Event, body queue.Digest, r queue.Receipt) {
 	known := &answer200{seq: r.Seq, since: r.Since, generation: r.Generation}
 	a.byBody.Add(answeredBody{e.Endpoint, body}, known)
 	if ids, both := idsOf(e); both {
+		ids.delivery, ids.signal = strings.Clone(ids.delivery), strings.Clone(ids.signal) // the signal's shares memory with its whole body
 		a.byIDs.Add(ids, known)
 	}
 }

@@ -1,6 +1,7 @@
 package mapping_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -54,5 +55,19 @@ func BenchmarkAppend(b *testing.B) {
 				buf, _ = syslog.Append(buf[:0], rec)
 			}
 		})
+	}
+}
+
+// BenchmarkLongDescription is a description that no syslog message can hold: what is behind its beginning must cost nothing.
+func BenchmarkLongDescription(b *testing.B) {
+	rec := record(b, strings.Replace(documented, "Sudo command executed", strings.Repeat("x", 256<<10), 1))
+	syslog, err := mapping.NewSyslog(mapping.SyslogOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var dst []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		dst, _ = syslog.Append(dst[:0], rec)
 	}
 }

@@ -12,7 +12,10 @@ import (
 // then MSG), else without the largest unknown fields too, else without any and with long values cut. Each stage gives what
 // it leaves over back to the description.
 func (s *Syslog) fit(dst []byte, rec *outputs.Record, sequence uint64) []byte {
-	f := fitting{syslog: s, dst: dst, rec: rec, sequence: sequence, limits: whole}
+	f := fitting{syslog: s, dst: dst, rec: rec, sequence: sequence, limits: whole, most: unlimited}
+	if s.tooLong(rec) {
+		f.most = s.max // what is behind is never looked at
+	}
 	if f.try() || f.dropFields() {
 		return f.out
 	}
@@ -38,6 +41,7 @@ type fitting struct {
 	sequence uint64
 	dst, out []byte
 	limits   limits
+	most     int  // of the description that can fit at all
 	fields   bool // unknown fields are left out
 	values   bool // values are cut
 }
@@ -46,7 +50,7 @@ type fitting struct {
 // are what the description may take in either place.
 func (f *fitting) encode(element, message int) int {
 	f.limits.element, f.limits.description = element, message
-	f.limits.cut = f.cutText(element != unlimited)
+	f.limits.cut = f.cutText(element != f.most)
 	f.out = f.syslog.encode(f.dst, f.rec, &f.limits, f.sequence)
 	return f.syslog.max - (len(f.out) - len(f.dst))
 }
@@ -68,11 +72,11 @@ func (f *fitting) cutText(cutDescription bool) string {
 
 // try encodes with the description whole if that fits, else with as much of it as does.
 func (f *fitting) try() bool {
-	if (f.fields || f.values) && f.encode(unlimited, unlimited) >= 0 {
+	if (f.fields || f.values) && f.encode(f.most, f.most) >= 0 {
 		return true
 	}
-	if room := f.encode(0, unlimited); room >= 0 {
-		return f.encode(room, unlimited) >= 0
+	if room := f.encode(0, f.most); room >= 0 {
+		return f.encode(room, f.most) >= 0
 	}
 	room := f.encode(0, 0)
 	return room >= 0 && f.encode(0, room) >= 0

@@ -14,12 +14,18 @@ import (
 func (s *Syslog) Append(dst []byte, rec *outputs.Record) (out []byte, cut bool) {
 	sequence := s.nextSequence()
 	start := len(dst)
+	if s.tooLong(rec) {
+		return s.fit(dst, rec, sequence), true
+	}
 	out = s.encode(dst, rec, &whole, sequence)
 	if len(out)-start <= s.max {
 		return out, false
 	}
 	return s.fit(out[:start], rec, sequence), true
 }
+
+// tooLong reports whether a record can't fit whatever else is in it: no text becomes shorter by being escaped.
+func (s *Syslog) tooLong(rec *outputs.Record) bool { return len(rec.Signal.Description) > s.max }
 
 // nextSequence returns the next sequenceId (RFC 5424, section 7.3.1): 1 to 2147483647 and around; 0 when it is off.
 func (s *Syslog) nextSequence() uint64 {
