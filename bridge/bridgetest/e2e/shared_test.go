@@ -37,6 +37,7 @@ type pair struct {
 
 	mu   sync.Mutex
 	acks map[string]map[uint64]bool // by signal ID, the sequences under which it was acknowledged
+	sent map[string]sender.Delivery // by signal ID, the last one that was acknowledged
 }
 
 const sharedTakeover = 3 * time.Second
@@ -44,7 +45,7 @@ const sharedTakeover = 3 * time.Second
 // newPair starts everything: a primary with a synchronous standby, two bridges, HAProxy.
 func newPair(t *testing.T, endpoint string) *pair {
 	t.Helper()
-	p := &pair{t: t, acks: map[string]map[uint64]bool{}, hec: counterparts.HECReceiver(t, counterparts.HECOptions{}),
+	p := &pair{t: t, acks: map[string]map[uint64]bool{}, sent: map[string]sender.Delivery{}, hec: counterparts.HECReceiver(t, counterparts.HECOptions{}),
 		rsyslog: counterparts.Rsyslog(t, counterparts.RsyslogOptions{})}
 	p.startServers()
 	p.tls = testcert.NewSet(t, t.TempDir())
@@ -134,9 +135,10 @@ backend bridges
 }
 
 // acknowledged notes that a signal was answered 200 under a sequence (0: not told).
-func (p *pair) acknowledged(id string) {
+func (p *pair) acknowledged(id string, d sender.Delivery) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.sent[id] = d
 	if p.acks[id] == nil {
 		p.acks[id] = map[uint64]bool{}
 	}
@@ -180,7 +182,7 @@ func (p *pair) load(senders int) (stop func()) {
 				}
 				for try := rand.IntN(3); ctx.Err() == nil; try++ {
 					if p.post(ctx, p.targets()[try%3], d) {
-						p.acknowledged(e.Data.SignalID)
+						p.acknowledged(e.Data.SignalID, d)
 						break
 					}
 					if rand.IntN(2) == 0 { // stamped anew under the same IDs
@@ -202,7 +204,7 @@ func (p *pair) both(ctx context.Context, d sender.Delivery, id string) {
 	for _, address := range p.targets()[1:] {
 		wg.Go(func() {
 			if p.post(ctx, address, d) {
-				p.acknowledged(id)
+				p.acknowledged(id, d)
 			}
 		})
 	}
@@ -265,6 +267,41 @@ func (p *pair) verify() {
 	}
 }
 
+// resendAll posts everything that was acknowledged once more, after all bridges and the database were killed and started again.
+func (p *pair) resendAll(database *postgres.Server) {
+	p.t.Helper()
+	for _, b := range p.bridges {
+		b.Kill()
+	}
+	database.Kill()
+	if err := database.Start(p.t.Context()); err != nil {
+		p.t.Fatal(err)
+	}
+	for _, b := range p.bridges {
+		b.Start()
+	}
+	last := p.bridges[0].Status().Queue.LastSeq
+	wrong, n := 0, 0
+	for id, d := range p.sent {
+		n++
+		client, err := sender.NewClient("https://"+p.direct[n%2]+bridgetest.EndpointPath, nil,
+			sender.ClientOptions{Roots: p.tls.Authority.Pool(), ServerName: "localhost", Timeout: arrive})
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		answer, err := client.Post(p.t.Context(), d)
+		client.Close()
+		if err != nil || answer.Outcome != "duplicate" {
+			if wrong++; wrong < 4 {
+				p.t.Errorf("signal %s sent again: %+v, %v", id, answer, err)
+			}
+		}
+	}
+	if now := p.bridges[1].Status().Queue.LastSeq; now != last || wrong > 0 {
+		p.t.Errorf("%d of %d signals sent again were no duplicates; the newest sequence was %d and is %d", wrong, len(p.sent), last, now)
+	}
+}
+
 // sequences is what a collector got.
 type sequences struct {
 	byID map[string]map[uint64]int
@@ -303,7 +340,7 @@ func (p *pair) fromSyslog() sequences {
 }
 
 // TestPairKills kills a bridge, the primary, and a bridge and its standby again under load. Nothing acknowledged is lost, nothing has two
-// sequences, none is left out.
+// sequences, none is left out. All of it sent again after everything was killed is known.
 func TestPairKills(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, "")
@@ -332,6 +369,7 @@ func TestPairKills(t *testing.T) {
 	p.more(100, "after the failover")
 	stop()
 	p.verify()
+	p.resendAll(p.standby)
 }
 
 // rejoin makes the old primary's folder anew as a standby of the new one.
