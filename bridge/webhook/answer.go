@@ -144,8 +144,8 @@ func (a *answers) forQuarantine(reason string) *answer {
 
 // Reasons of this package's own for the quarantine; the others come from signal and queue.
 const (
-	ReasonStale            = "stale"             // the signed timestamp is older than max_age
-	ReasonFuture           = "future"            // it is further ahead than clock_skew
+	ReasonStale            = "stale"  // the signed timestamp is older than max_age
+	ReasonFuture           = "future" // it is further ahead than clock_skew
 	ReasonNoTimestamp      = "no timestamp"
 	ReasonOddTimestamp     = "unreadable timestamp"
 	ReasonUnexpectedTenant = "unexpected tenant" // tenant_id is not among the endpoint's tenants

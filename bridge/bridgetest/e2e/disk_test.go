@@ -118,7 +118,9 @@ func (r *diskRig) release() {
 }
 
 // delivered counts the archive's records by signal.
-func (r *diskRig) delivered() map[string]int { return countIDs(bridgetest.JSONLinesAfterKills(r.t, r.archive)) }
+func (r *diskRig) delivered() map[string]int {
+	return countIDs(bridgetest.JSONLinesAfterKills(r.t, r.archive))
+}
 
 // verify waits until everything acknowledged is delivered.
 func (r *diskRig) verify() {
