@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -168,6 +169,23 @@ func state(err error) string {
 	return "connection"
 }
 
+// oneLineError is an error whose lines stand on one, each once: pgx has one for every address and for every try with and without TLS.
+type oneLineError struct{ error }
+
+// Error implements error.
+func (e oneLineError) Error() string {
+	var lines []string
+	for line := range strings.SplitSeq(e.error.Error(), "\n") {
+		if line = strings.TrimSpace(line); line != "" && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "; ")
+}
+
+// Unwrap implements errors.Unwrap's contract.
+func (e oneLineError) Unwrap() error { return e.error }
+
 // plain is an error as users see it: pgx repeats the connection's settings in some of its own.
 func plain(err error) error {
 	var connect *pgconn.ConnectError
@@ -182,7 +200,7 @@ func plain(err error) error {
 		for next := errors.Unwrap(cause); next != nil; next = errors.Unwrap(cause) {
 			cause = next
 		}
-		return fmt.Errorf("connect to the database: %w", cause)
+		return fmt.Errorf("connect to the database: %w", oneLineError{cause})
 	default:
 		return err
 	}

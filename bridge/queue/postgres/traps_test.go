@@ -462,7 +462,7 @@ func TestNoPasswordInErrors(t *testing.T) {
 	t.Parallel()
 	const password = "canary-4711"
 	for _, host := range []string{server.Host, "127.255.255.1", "no-such-host.invalid"} {
-		config, err := pgx.ParseConfig("postgres://stranger@" + host + ":" + postgres.Port + "/" + dbName + "?connect_timeout=2&sslmode=disable")
+		config, err := pgx.ParseConfig("postgres://stranger@" + host + ":" + postgres.Port + "/" + dbName + "?connect_timeout=2&sslmode=prefer")
 		if err != nil {
 			t.Fatal(err)
 		}
