@@ -158,13 +158,15 @@ func (q *Queue) prune(ctx context.Context) (more bool) {
 	return err == nil && more
 }
 
-// pruneEvents deletes events that every output is past and that are old enough, or too many beside those that are needed.
+// pruneEvents deletes events that every output is past and that are old enough, or too many beside those that are needed: from the oldest
+// on and without leaving one out, whatever the clock was when each was received, since pruned_seq and pruned_total count on it.
 func (q *Queue) pruneEvents(ctx context.Context, tx pgx.Tx, before time.Time, maxBytes int64) (more bool, err error) {
 	var through *uint64
 	var total *int64
 	err = tx.QueryRow(ctx, q.db.sql(`WITH gone AS (DELETE FROM SCHEMA.event WHERE seq IN (
-		SELECT seq FROM (SELECT seq, received_at, total FROM SCHEMA.event WHERE seq <= (SELECT min(cursor) FROM SCHEMA.output) ORDER BY seq LIMIT $3) e
-		WHERE received_at <= $1 OR total <= (SELECT total FROM SCHEMA.meta) - $2) RETURNING seq, total)
+		SELECT seq FROM (SELECT seq, bool_and(received_at <= $1 OR total <= (SELECT total FROM SCHEMA.meta) - $2) OVER (ORDER BY seq) AS due
+			FROM (SELECT seq, received_at, total FROM SCHEMA.event WHERE seq <= (SELECT min(cursor) FROM SCHEMA.output) ORDER BY seq LIMIT $3) e) p
+		WHERE due) RETURNING seq, total)
 		SELECT max(seq), max(total) FROM gone`), nanos(before), maxBytes, pruneRows).Scan(&through, &total)
 	if err != nil || through == nil {
 		return false, err
