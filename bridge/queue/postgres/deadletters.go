@@ -85,6 +85,7 @@ func (q *Queue) GetDeadLetter(ctx context.Context, id uint64) (item queue.DeadLe
 
 // Resend implements queue.DeadLetters.
 func (q *Queue) Resend(ctx context.Context, id uint64, outputs []string) (seq uint64, err error) {
+	q.flushAll(ctx) // the room that it needs may be that of events whose delivery is not written yet
 	err = q.db.retry(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		seq, err = q.resend(ctx, tx, id, outputs)
 		return err

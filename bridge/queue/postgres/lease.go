@@ -148,6 +148,24 @@ func (q *Queue) flushLease(l *lease) {
 	}
 }
 
+// flushAll writes the progress of all tenures that was made before the call. Workers make more meanwhile, so it ends after a few rounds.
+func (q *Queue) flushAll(ctx context.Context) {
+	for range 5 {
+		q.mu.Lock()
+		left, changed := len(q.pending)+len(q.flushing), q.changed
+		q.mu.Unlock()
+		if left == 0 || ctx.Err() != nil {
+			return
+		}
+		q.flushNow()
+		select { // where the committer was at it
+		case <-changed:
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
 // flushNow has the committer write progress without waiting for its tick.
 func (q *Queue) flushNow() {
 	progress := q.takeProgress()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
@@ -18,6 +19,7 @@ var deadLetterTests = []test{
 	{name: "ResendRefused", run: testResendRefused},
 	{name: "ResendIsRemembered", run: testResendIsRemembered},
 	{name: "ResendToAFullQueue", run: testResendToAFullQueue},
+	{name: "ResendBehindDeliveries", run: testResendBehindDeliveries},
 	{name: "ReceiversAllowance", run: testReceiversAllowance},
 	{name: "OutputsAllowance", run: testOutputsAllowance},
 }
@@ -311,6 +313,19 @@ func (t *trial) fillUp(from, size int) uint64 {
 		if int64((n-from)*size) > t.options.Limits.MaxBytes {
 			t.Fatalf("%d events of %d bytes fit into %d", n-from, size, t.options.Limits.MaxBytes)
 		}
+	}
+}
+
+// testResendBehindDeliveries: the room of events that are delivered counts for a re-send at once, also while nobody has written that down.
+func testResendBehindDeliveries(t *trial) {
+	t.smallQueue()
+	t.options.ProgressInterval = time.Hour
+	t.start("a")
+	t.append(t.sized(1000, 16*kiB), "stale", queue.Quarantined)
+	last := t.fillUp(0, 16*kiB)
+	t.advance(t.claim("a"), last)
+	if seq := t.resend(t.items()[0].ID); seq != last+1 {
+		t.Errorf("re-sent as %d, want %d", seq, last+1)
 	}
 }
 
