@@ -114,6 +114,9 @@ type DeadLetter struct {
 	Raw     []byte // of a damaged item, the bytes as they were read
 }
 
+// MaxResent is how many re-sends a queue remembers, so that a repeated one gives the same sequence.
+const MaxResent = 1024
+
 // DeadLetters is the quarantine, for operators.
 type DeadLetters interface {
 	// ListDeadLetters returns up to limit items with an ID above after, in order, without their bodies when brief.
@@ -122,7 +125,7 @@ type DeadLetters interface {
 	GetDeadLetter(ctx context.Context, id uint64) (DeadLetter, error)
 	// Resend puts an item back into the queue, for the named outputs (none: for all when it was quarantined on receipt,
 	// else for the one that refused it), and takes it out of the quarantine in the same write. Repeated, it returns
-	// the same sequence. ErrNotFound: there is no such item, or no such output.
+	// the same sequence, for the newest MaxResent of them. ErrNotFound: there is no such item, or no such output.
 	Resend(ctx context.Context, id uint64, outputs []string) (seq uint64, err error)
 	// DropDeadLetter deletes an item. ErrNotFound: it isn't there (any more).
 	DropDeadLetter(ctx context.Context, id uint64) error

@@ -49,9 +49,6 @@ type resent struct {
 	Seq  uint64 `json:"seq"`
 }
 
-// maxResent is how many re-sends are known, so that a repeated one gives the same sequence.
-const maxResent = 1024
-
 type seqRange struct {
 	First uint64 `json:"first"`
 	Last  uint64 `json:"last"`
@@ -102,7 +99,7 @@ func (s *state) raiseEvicted(endpoint string, sent time.Time) {
 
 func (s *state) noteResent(item, seq uint64) {
 	s.Resent = append(s.Resent, resent{item, seq})
-	if over := len(s.Resent) - maxResent; over > 0 {
+	if over := len(s.Resent) - queue.MaxResent; over > 0 {
 		s.Resent = slices.Delete(s.Resent, 0, over)
 	}
 }

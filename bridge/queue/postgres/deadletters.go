@@ -173,7 +173,7 @@ func (c *commit) resend(ctx context.Context, tx pgx.Tx, r *request, id uint64) (
 	c.queueEvents(b)
 	b.Queue(q.db.sql("UPDATE SCHEMA.meta SET last_seq = $1, total = $2"), c.lastSeq, c.total)
 	b.Queue(q.db.sql("DELETE FROM SCHEMA.quarantine WHERE id = $1"), id)
-	b.Queue(q.db.sql("INSERT INTO SCHEMA.resent VALUES ($1, $2, $3)"), id, c.lastSeq, nanos(c.at))
+	b.Queue(q.db.sql("INSERT INTO SCHEMA.resent VALUES ($1, $2)"), id, c.lastSeq)
 	return c.lastSeq, conn.SendBatch(ctx, b).Close()
 }
 

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
 // watchLoop asks for news, for readers that wait for what another bridge has appended.
@@ -141,7 +143,7 @@ func (q *Queue) prune(ctx context.Context) (more bool) {
 			args []any
 		}{
 			{"DELETE FROM SCHEMA.seen WHERE seq IN (SELECT seq FROM SCHEMA.seen WHERE seq <= $1 ORDER BY seq LIMIT $2)", []any{floor, pruneRows}},
-			{"DELETE FROM SCHEMA.resent WHERE id IN (SELECT id FROM SCHEMA.resent WHERE at < $1 ORDER BY id LIMIT $2)", []any{expired, pruneRows}},
+			{"DELETE FROM SCHEMA.resent WHERE seq IN (SELECT seq FROM SCHEMA.resent ORDER BY seq DESC OFFSET $1 LIMIT $2)", []any{queue.MaxResent, pruneRows}},
 			{"DELETE FROM SCHEMA.outcome WHERE id IN (SELECT id FROM (SELECT id, at FROM SCHEMA.outcome ORDER BY id LIMIT $2) o WHERE at < $1)", []any{expired, pruneRows}},
 			{"DELETE FROM SCHEMA.bridge WHERE seen_at < $1", []any{at - int64(24*time.Hour)}},
 			{`DELETE FROM SCHEMA.bridge b WHERE seen_at < $1 AND EXISTS (SELECT FROM SCHEMA.bridge o WHERE o.name = b.name AND o.seen_at > b.seen_at)`,

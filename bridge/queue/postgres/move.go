@@ -221,7 +221,7 @@ func (m *mover) finish(ctx context.Context, tx pgx.Tx) error {
 		b.Queue(m.db.sql("INSERT INTO SCHEMA.heard (endpoint, at) VALUES ($1, $2)"), endpoint, nanos(h.LastAccepted[endpoint]))
 	}
 	for _, r := range h.Resent {
-		b.Queue(m.db.sql("INSERT INTO SCHEMA.resent (id, seq, at) VALUES ($1, $2, (extract(epoch FROM clock_timestamp()) * 1e9)::bigint)"), r.Item, r.Seq)
+		b.Queue(m.db.sql("INSERT INTO SCHEMA.resent (id, seq) VALUES ($1, $2)"), r.Item, r.Seq)
 	}
 	m.losses(b, h)
 	pruned := h.LastSeq

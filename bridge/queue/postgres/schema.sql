@@ -64,7 +64,7 @@ CREATE TABLE SCHEMA.quarantine (
 CREATE UNIQUE INDEX quarantine_refused ON SCHEMA.quarantine (output, seq) WHERE output <> '';
 CREATE INDEX quarantine_body ON SCHEMA.quarantine (digest, endpoint) WHERE output = '';
 -- What became of items that were re-sent: a repeated command gets the same sequence.
-CREATE TABLE SCHEMA.resent (id bigint PRIMARY KEY, seq bigint NOT NULL, at bigint NOT NULL);
+CREATE TABLE SCHEMA.resent (id bigint PRIMARY KEY, seq bigint NOT NULL UNIQUE);
 
 CREATE TABLE SCHEMA.output (
   name         text    PRIMARY KEY,
