@@ -74,7 +74,14 @@ func (s *stream) confirm(grace time.Duration) (open int, moved bool) {
 	moved = h.acknowledged > s.acknowledged
 	s.acknowledged = max(s.acknowledged, h.acknowledged)
 	now := time.Now()
+	window := uint64(0)
+	if moved && s.unread != nil {
+		window = s.meter.receiveWindow()
+	}
 	s.mu.Lock()
+	if s.unread != nil {
+		s.unread.trim(h.acknowledged, window)
+	}
 	for i := range s.flights.len() {
 		f := s.flights.at(i)
 		if f.end > h.acknowledged {
@@ -95,6 +102,9 @@ func (s *stream) confirm(grace time.Duration) (open int, moved bool) {
 		f := s.flights.pop()
 		s.records -= f.n
 		s.proven = true
+		if s.unread != nil {
+			s.unread.confirm()
+		}
 		s.mu.Unlock()
 		s.counts.confirmed(outputs.KernelAcknowledged, f.n)
 		f.settle(nil)

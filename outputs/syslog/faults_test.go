@@ -1,6 +1,7 @@
 package syslog
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -131,6 +132,84 @@ func TestPeerThatNeverReads(t *testing.T) {
 	}
 	if err := deliver(t, o, batch); !errors.Is(err, errAckTimeout) && !errors.Is(err, syscall.ETIMEDOUT) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestReceiverStopsAtARecord: a receiver that stops reading at a record which is too long for it has taken records into its socket's buffer
+// that it never reads, although its kernel has acknowledged them. They are sent again, and the error names the usual cause.
+func TestReceiverStopsAtARecord(t *testing.T) {
+	t.Parallel()
+	const sent = 400
+	var got sink
+	var limit atomic.Int64
+	limit.Store(2000)
+	p := listen(t, "tcp", func(c net.Conn) {
+		_ = c.(*net.TCPConn).SetReadBuffer(64 << 10)
+		in := bufio.NewReader(c)
+		for {
+			var n int64
+			if _, err := fmt.Fscanf(in, "%d ", &n); err != nil {
+				return
+			}
+			if n > limit.Load() {
+				for limit.Load() == 2000 { // it reads no more, and doesn't close either
+					time.Sleep(time.Millisecond)
+				}
+				return
+			}
+			frame := make([]byte, n)
+			if _, err := io.ReadFull(in, frame); err != nil {
+				return
+			}
+			got.mu.Lock()
+			fmt.Fprintf(&got.buf, "%d %s", n, frame)
+			got.mu.Unlock()
+		}
+	})
+	book := &logBook{}
+	o, _, err := build(book, fmt.Sprintf("addresses = [\"tcp://%s\"]\nack_timeout = \"500ms\"\nreset_grace = \"0s\"", p.Addr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = o.Close(t.Context()) })
+	stalled := false
+	for seq := 1; seq <= sent; seq += 8 {
+		batch := records(seq, 8)
+		if seq == 9 {
+			long := *batch[4].Signal
+			long.Description = strings.Repeat("x", 4000)
+			batch[4].Signal = &long
+		}
+		for err := deliver(t, o, batch); err != nil; err = deliver(t, o, batch) {
+			if !stalled && (!errors.Is(err, errAckTimeout) || !strings.Contains(err.Error(), "max_message_bytes")) {
+				t.Fatalf("record %d: %v", seq, err)
+			}
+			stalled = true
+			limit.Store(8 << 10) // the operator has seen why
+		}
+	}
+	if !stalled {
+		t.Fatal("the receiver's buffer took everything")
+	}
+	missing := func() (missing []int) {
+		there := map[int]bool{}
+		for _, seq := range sequences(got.text()) {
+			there[seq] = true
+		}
+		for seq := 1; seq <= sent; seq++ {
+			if !there[seq] {
+				missing = append(missing, seq)
+			}
+		}
+		return missing
+	}
+	for end := time.Now().Add(patience); len(missing()) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("delivered and never received: %v\n%s", missing(), book)
+		}
+	}
+	if !strings.Contains(book.String(), "they are sent again") {
+		t.Errorf("the log doesn't say so:\n%s", book)
 	}
 }
 

@@ -60,5 +60,6 @@ func (q *fifo[T]) pop() T {
 var (
 	errPeerClosed = errors.New("the peer closed the connection")
 	errClosed     = errors.New("the connection was closed by this side")
-	errAckTimeout = errors.New("no acknowledgement within ack_timeout")
+	errAckTimeout = errors.New("no acknowledgement within ack_timeout; a receiver that stops reading may have met a message that is too long for it: " +
+		"is max_message_bytes above its limit?")
 )

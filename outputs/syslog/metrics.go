@@ -10,6 +10,7 @@ import (
 type counters struct {
 	stage                              [outputs.Stored]prometheus.Counter // records by the level they reached
 	bytes, cut, unconfirmed, refusals  prometheus.Counter
+	repeated                           prometheus.Counter
 	icmp                               prometheus.Counter
 	connected, connectFailed           prometheus.Counter
 	connectionLost, connectionReplaced prometheus.Counter
@@ -39,6 +40,7 @@ func newCounters(output string) *counters {
 	c.bytes = counter("written_bytes_total", "Bytes of framed messages written, before TLS.")
 	c.cut = counter("cut_records_total", "Records shortened to max_message_bytes.")
 	c.unconfirmed = counter("unconfirmed_records_total", "Records that a lost connection left unconfirmed, to be sent again.")
+	c.repeated = counter("repeated_records_total", "Records sent again although the peer's kernel had acknowledged them, since the peer stopped reading.")
 	c.refusals = counter("refusals_total", "RELP answers to a record other than 200.")
 	c.icmp = counter("icmp_errors_total", "Datagrams that came back as unreachable.")
 	connects := vec("connects_total", "Attempts to connect.", "result")

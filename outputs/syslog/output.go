@@ -32,6 +32,8 @@ type Output struct {
 	// Send's own.
 	buf       []byte
 	link      link
+	again     []byte    // framed records to begin the next stream with
+	againN    int       // how many
 	retireAt  time.Time // when link has reached its age; zero: never
 	first     int       // the address to begin with at the next connect
 	lastError string    // logged; empty when something was delivered since
@@ -144,6 +146,9 @@ func (o *Output) replace(ctx context.Context) {
 func (o *Output) bury() error {
 	proven, err := o.link.outcome()
 	idle := o.link.state() == outputs.StateIdle
+	if s, ok := o.link.(*stream); ok {
+		o.repeat(s)
+	}
 	o.link = nil
 	o.setLive(nil)
 	if idle { // receivers close idle connections all the time
@@ -160,6 +165,18 @@ func (o *Output) bury() error {
 	}
 	o.note(err)
 	return err
+}
+
+// repeat notes what the next connection has to begin with.
+func (o *Output) repeat(s *stream) {
+	framed, n := s.again()
+	if n == 0 {
+		return
+	}
+	o.again, o.againN = append(o.again, framed...), o.againN+n
+	o.counts.repeated.Add(float64(n))
+	o.log.Warn("the receiver's kernel had acknowledged records that the receiver may not have read; they are sent again",
+		"address", s.addr.String(), "records", n)
 }
 
 // note logs an error when its text changes and shows it in the status until something works.
@@ -182,6 +199,9 @@ func (o *Output) connect(ctx context.Context) (link, error) {
 		if err == nil {
 			o.first, o.link = at, l
 			o.up(ctx, a, l)
+			if s, ok := l.(*stream); ok && o.againN > 0 && s.sendAgain(ctx, o.again, o.againN) {
+				o.again, o.againN = nil, 0
+			}
 			return l, nil
 		}
 		o.counts.connectFailed.Inc()
@@ -242,7 +262,14 @@ func (o *Output) Close(ctx context.Context) error {
 	var err error
 	if o.link != nil {
 		err = o.link.shutdown(ctx)
+		if s, ok := o.link.(*stream); ok {
+			o.repeat(s)
+		}
 		o.link = nil
+	}
+	if o.againN > 0 {
+		o.log.Error("records that the receiver's kernel had acknowledged, and that the receiver may not have read, could not be sent again before the stop",
+			"records", o.againN)
 	}
 	stop := context.AfterFunc(ctx, o.abandon)
 	o.retiring.Wait()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/outputs"
@@ -39,10 +40,11 @@ type stream struct {
 
 	mu      sync.Mutex
 	flights fifo[flight]
-	records int   // in flights
-	err     error // why the connection ended, first cause
-	proven  bool  // something was confirmed
-	lost    int   // records that were in flight at the end
+	unread  *unread // nil for a unix stream, whose peer has read what is confirmed
+	records int     // in flights
+	err     error   // why the connection ended, first cause
+	proven  bool    // something was confirmed
+	lost    int     // records that were in flight at the end
 
 	failed   chan struct{} // closed with err set
 	wake     chan struct{} // a flight was written
@@ -58,6 +60,9 @@ func newStream(c *dialled, frame framer, settings *Settings, counts *counters) *
 		failed: make(chan struct{}), wake: make(chan struct{}, 1), settled: make(chan struct{}, 1),
 		readDone: make(chan struct{}), dead: make(chan struct{}),
 	}
+	if c.addr.scheme != "unix" {
+		s.unread = &unread{}
+	}
 	go s.read()
 	go s.keep()
 	return s
@@ -71,15 +76,24 @@ func (s *stream) send(ctx context.Context, batch []outputs.Record, buf *[]byte, 
 		return false
 	}
 	*buf = s.frame.appendBatch((*buf)[:0], batch)
-	if !s.launch(ctx, len(batch), done) {
+	return s.sendFramed(ctx, *buf, len(batch), false, done)
+}
+
+// sendAgain sends n records that were confirmed on another connection.
+func (s *stream) sendAgain(ctx context.Context, framed []byte, n int) (taken bool) {
+	return s.sendFramed(ctx, framed, n, true, func(error) {}) // again says what has become of them
+}
+
+func (s *stream) sendFramed(ctx context.Context, framed []byte, n int, repeated bool, done func(error)) (taken bool) {
+	if !s.launch(ctx, framed, n, repeated, done) {
 		return false
 	}
 	wakeUp(s.wake) // a write that blocks must be timed, too
-	if err := s.write(*buf); err != nil {
+	if err := s.write(framed); err != nil {
 		s.fail(err)
 		return true
 	}
-	s.counts.wrote(len(batch), len(*buf))
+	s.counts.wrote(n, len(framed))
 	wakeUp(s.wake)
 	return true
 }
@@ -95,12 +109,15 @@ func (s *stream) write(buf []byte) error {
 	defer s.mu.Unlock()
 	if s.flights.len() > 0 && s.flights.back().end == unwritten { // else the connection failed meanwhile
 		s.flights.back().end = s.meter.written.Load()
+		if s.unread != nil {
+			s.unread.wrote(s.flights.back().end)
+		}
 	}
 	return nil
 }
 
 // launch registers the batch before its first byte goes out, so that whatever happens settles it.
-func (s *stream) launch(ctx context.Context, n int, done func(error)) bool {
+func (s *stream) launch(ctx context.Context, framed []byte, n int, repeated bool, done func(error)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
@@ -108,6 +125,9 @@ func (s *stream) launch(ctx context.Context, n int, done func(error)) bool {
 	}
 	stop := context.AfterFunc(ctx, func() { s.fail(context.Cause(ctx)) })
 	s.flights.push(flight{end: unwritten, n: n, done: done, stop: stop})
+	if s.unread != nil {
+		s.unread.keep(n, framed, repeated)
+	}
 	s.records += n
 	return true
 }
@@ -135,6 +155,9 @@ func (s *stream) fail(err error) {
 	defer s.mu.Unlock()
 	if s.err != nil {
 		return
+	}
+	if errors.Is(err, syscall.ETIMEDOUT) { // TCP_USER_TIMEOUT, which is as long
+		err = errAckTimeout
 	}
 	s.err = err
 	close(s.failed)
@@ -243,6 +266,16 @@ func (s *stream) inFlight() int {
 
 // level implements link. On a unix stream the confirmation even means that the peer's process has read it.
 func (s *stream) level() outputs.Level { return outputs.KernelAcknowledged }
+
+// again returns, once the connection has ended, the framed records that nobody else will send again: those that the peer's kernel
+// acknowledged last when the peer has stopped reading, and those that sendAgain took and that weren't confirmed.
+func (s *stream) again() (framed []byte, n int) {
+	<-s.dead
+	if s.unread == nil {
+		return nil, 0
+	}
+	return s.unread.again(s.lost > 0 && errors.Is(s.err, errAckTimeout))
+}
 
 // outcome returns why the connection ended and whether it had delivered anything. It waits for the end.
 func (s *stream) outcome() (proven bool, err error) {
