@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,12 +47,14 @@ func plain(rec *outputs.Record) map[string]string {
 
 var ids = []string{"tenant_id", "signal_id", "identity_id", "server_id", "delivery_id", "bridge_id", "bridge_seq", "resend_of"}
 
-// octal is how syslog text shows s: what is no printable UTF-8 as #ooo a byte.
+var octalForm = regexp.MustCompile(`^#[0-3][0-7][0-7]`)
+
+// octal is how syslog text shows s: what is no printable UTF-8, and a "#" that would be read as that, as #ooo a byte.
 func octal(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); {
 		r, size := utf8.DecodeRuneInString(s[i:])
-		if r == utf8.RuneError && size == 1 || r < ' ' || 0x7f <= r && r <= 0x9f || r == 0x2028 || r == 0x2029 {
+		if octalForm.MatchString(s[i:]) || r == utf8.RuneError && size == 1 || r < ' ' || 0x7f <= r && r <= 0x9f || r == 0x2028 || r == 0x2029 {
 			for _, c := range []byte(s[i : i+size]) {
 				fmt.Fprintf(&b, "#%03o", c)
 			}

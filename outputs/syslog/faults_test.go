@@ -208,7 +208,7 @@ func TestReceiverStopsAtARecord(t *testing.T) {
 			t.Fatalf("delivered and never received: %v\n%s", missing(), book)
 		}
 	}
-	if !strings.Contains(book.String(), "they are sent again") {
+	if !strings.Contains(book.String(), "is sent again") {
 		t.Errorf("the log doesn't say so:\n%s", book)
 	}
 }

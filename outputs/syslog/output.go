@@ -175,7 +175,7 @@ func (o *Output) repeat(s *stream) {
 	}
 	o.again, o.againN = append(o.again, framed...), o.againN+n
 	o.counts.repeated.Add(float64(n))
-	o.log.Warn("the receiver's kernel had acknowledged records that the receiver may not have read; they are sent again",
+	o.log.Warn("the receiver has stopped reading: what its kernel acknowledged last is sent again",
 		"address", s.addr.String(), "records", n)
 }
 
@@ -268,7 +268,7 @@ func (o *Output) Close(ctx context.Context) error {
 		o.link = nil
 	}
 	if o.againN > 0 {
-		o.log.Error("records that the receiver's kernel had acknowledged, and that the receiver may not have read, could not be sent again before the stop",
+		o.log.Error("stopped before what a receiver may not have read could be sent again",
 			"records", o.againN)
 	}
 	stop := context.AfterFunc(ctx, o.abandon)

@@ -67,6 +67,7 @@ const (
 	plain     = iota
 	backslash // a backslash before it
 	octal     // #ooo
+	hash      // #043 where it would be read as one of those
 	wide      // the start of a multi-byte character, or no UTF-8
 )
 
@@ -84,6 +85,7 @@ func classes(escaped string) (t [256]uint8) {
 			t[c] = wide
 		}
 	}
+	t['#'] = hash
 	for i := range len(escaped) {
 		t[escaped[i]] = backslash
 	}
@@ -94,7 +96,7 @@ func appendEscaped(dst []byte, s string, class *[256]uint8) []byte {
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
-		if class[c] == plain {
+		if class[c] == plain || class[c] == hash && !isOctal(s[i:]) {
 			i++
 			continue
 		}
@@ -116,6 +118,11 @@ func appendEscaped(dst []byte, s string, class *[256]uint8) []byte {
 		start = i
 	}
 	return append(dst, s[start:]...)
+}
+
+// isOctal reports whether s begins with what stands for a byte.
+func isOctal(s string) bool {
+	return len(s) >= 4 && s[0] == '#' && '0' <= s[1] && s[1] <= '3' && '0' <= s[2] && s[2] <= '7' && '0' <= s[3] && s[3] <= '7'
 }
 
 // wideSize returns the length of the character at the start of s, negative when it must be written in octal: C1 controls,

@@ -1,6 +1,8 @@
 package rfc5424_test
 
 import (
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -53,7 +55,9 @@ func TestHeaderField(t *testing.T) {
 func TestEscaping(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ in, value, text string }{
-		{`plain text, #012`, `plain text, #012`, `plain text, #012`},
+		{`plain # text, #1, #12, #400, #189, #19`, `plain # text, #1, #12, #400, #189, #19`, `plain # text, #1, #12, #400, #189, #19`},
+		{`typed #012, ##012, #0012`, `typed #043012, ##043012, #0430012`, `typed #043012, ##043012, #0430012`},
+		{"#01\x002 #\n", "#01#0002 ##012", "#01#0002 ##012"},
 		{`a"b\c]d[`, `a\"b\\c\]d[`, `a"b\c]d[`},
 		{"\x00\n\r\t\x1b\x1f\x7f", "#000#012#015#011#033#037#177", "#000#012#015#011#033#037#177"},
 		{"é🙂\u00a0", "é🙂\u00a0", "é🙂\u00a0"},
@@ -135,6 +139,11 @@ func FuzzEncode(f *testing.F) {
 		if want := min(facility, 23)<<3 | min(severity, 7); *m.Priority != want {
 			t.Errorf("PRI %d, want %d", *m.Priority, want)
 		}
+		for _, in := range []string{value, text} {
+			if got := fromOctal(string(rfc5424.AppendText(nil, in))); got != in {
+				t.Errorf("%q is read back as %q", in, got)
+			}
+		}
 		if m.Timestamp != nil && !m.Timestamp.Equal(h.Time.Truncate(time.Microsecond)) {
 			t.Errorf("TIMESTAMP %s, want %s", m.Timestamp, h.Time)
 		}
@@ -146,6 +155,17 @@ func FuzzEncode(f *testing.F) {
 				t.Errorf("parameter %q, want %q", got, want)
 			}
 		}
+	})
+}
+
+// fromOctal is how a reader gets the bytes back: "#" and three octal digits up to 377 are one byte.
+func fromOctal(s string) string {
+	return regexp.MustCompile(`#[0-3][0-7]{2}`).ReplaceAllStringFunc(s, func(escaped string) string {
+		n, err := strconv.ParseUint(escaped[1:], 8, 8)
+		if err != nil {
+			panic(err)
+		}
+		return string([]byte{byte(n)})
 	})
 }
 
