@@ -105,7 +105,9 @@ func (b *Bridge) reloadFailed(err error) error {
 func warningTexts(report *config.Report) []string {
 	var texts []string
 	for _, p := range report.Warnings() {
-		texts = append(texts, p.String())
+		if !p.Live {
+			texts = append(texts, p.String())
+		}
 	}
 	return texts
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
 	"github.com/linuxguard/linuxguard-bridge/bridge/forward"
 	"github.com/linuxguard/linuxguard-bridge/bridge/webhook"
+	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
 // Report implements admin.Source.
@@ -82,10 +83,18 @@ func (b *Bridge) endpointReport(e webhook.EndpointStatus, cfg *config.Config) ad
 	return r
 }
 
+func outputCertificates(list []outputs.Certificate) []admin.OutputCertificate {
+	var all []admin.OutputCertificate
+	for _, c := range list {
+		all = append(all, admin.OutputCertificate(c))
+	}
+	return all
+}
+
 func outputReport(s forward.Status, dropped uint64) admin.OutputReport {
 	r := admin.OutputReport{
 		Name: s.Name, Kind: s.Kind, State: string(s.Dest.State), Peer: s.Dest.Peer,
-		Warnings: s.Dest.Warnings, Blocked: s.Blocked, InFlight: s.InFlight, Delivered: s.Delivered, Retried: s.Retried,
+		Warnings: s.Dest.Warnings, Certificates: outputCertificates(s.Dest.Certificates), Blocked: s.Blocked, InFlight: s.InFlight, Delivered: s.Delivered, Retried: s.Retried,
 		Quarantined: s.Quarantined, Filtered: s.Filtered, Dropped: dropped, Lost: s.Lost,
 		Failing: s.Failing, FailingSince: s.FailingSince, FirstError: s.FirstError, LastError: s.LastError, LastErrorAt: s.LastErrorAt, LastDelivered: s.LastSentAt, NextTry: s.NextTry,
 	}

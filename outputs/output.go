@@ -111,7 +111,16 @@ type Status struct {
 	Level    Level
 	State    State
 	Peer     string   // address or URL in use, without secrets
-	Warnings []string // what an operator should look at although it works: certificate near its end, verification off
+	Warnings []string // what an operator should look at although it works: verification is off, one of several addresses fails
+
+	Certificates []Certificate // those that it relies on and that end soon, or are not valid now
+}
+
+// Certificate is one that an operator should look at. Outputs may share it, so each says which one it is.
+type Certificate struct {
+	ID    string // the SHA-256 of its DER form, in hex
+	Where string // the file, or the address whose peer has shown it
+	Text  string // whose it is, when it ends, what to do
 }
 
 // Prober is implemented by outputs that can be tried from the command line ("check --probe").
@@ -168,7 +177,10 @@ type Kind struct {
 }
 
 // Warning is something in the configuration that works but that an operator should know.
-type Warning struct{ Key, Text string }
+type Warning struct {
+	Key, Text   string
+	Certificate string // the ID of the certificate that it is about; empty: none
+}
 
 // KeyError is a problem with one key of an output's table.
 type KeyError struct {

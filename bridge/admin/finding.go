@@ -74,6 +74,7 @@ func findings(st *Status) []Finding {
 	for _, text := range st.Warnings {
 		add(Finding{Severity: SeverityWarning, Text: text, key: text})
 	}
+	all = append(all, certificatesOfOutputs(st.Outputs)...)
 	for _, o := range st.Outputs {
 		for _, text := range o.Warnings {
 			if isSaid(st.Warnings, text) {
@@ -87,6 +88,26 @@ func findings(st *Status) []Finding {
 			Text: plural(st.Queue.Evicted, "seen delivery") + " forgotten too early since the start: raise dedupe.capacity"})
 	}
 	slices.SortStableFunc(all, func(a, b Finding) int { return strings.Compare(a.Severity, b.Severity) })
+	return all
+}
+
+// certificatesOfOutputs has one finding a certificate, however many outputs and addresses have it.
+func certificatesOfOutputs(list []OutputReport) []Finding {
+	var ids []string
+	text, where := map[string]string{}, map[string][]string{}
+	for _, o := range list {
+		for _, c := range o.Certificates {
+			if text[c.ID] == "" {
+				ids, text[c.ID] = append(ids, c.ID), c.Text
+			}
+			where[c.ID] = append(where[c.ID], "output "+o.Name+" at "+c.Where)
+		}
+	}
+	var all []Finding
+	for _, id := range ids {
+		all = append(all, Finding{Severity: SeverityWarning, Runbook: "linuxguardcertificateexpiring", key: "certificate " + id,
+			Text: text[id] + " (" + strings.Join(where[id], ", ") + ")"})
+	}
 	return all
 }
 

@@ -130,7 +130,9 @@ func TestFindings(t *testing.T) {
 		Receiver:     ReceiverReport{Endpoints: []EndpointReport{{Name: "e", Overdue: true, ExpectEvery: time.Hour, LastVerified: now.Add(-3 * time.Hour)}}},
 		Outputs: []OutputReport{
 			{Name: "a", Failing: true, FirstError: "first", LastError: "last", FailingSince: now.Add(-time.Minute)},
-			{Name: "b", LastError: "long ago", LastErrorAt: now.Add(-time.Hour)},
+			{Name: "b", LastError: "long ago", LastErrorAt: now.Add(-time.Hour), Certificates: []OutputCertificate{
+				{ID: "1", Where: "tls://x:6514", Text: "the certificate of x ends"}, {ID: "2", Where: "/ca.pem", Text: "the certificate of y ends"}}},
+			{Name: "c", Certificates: []OutputCertificate{{ID: "2", Where: "/ca.pem", Text: "the certificate of y ends"}}},
 		},
 	}}
 	var got []string
@@ -142,6 +144,8 @@ func TestFindings(t *testing.T) {
 		"warning output a fails and is retried, nothing is lost: first; now: last linuxguardoutputlagging",
 		"warning certificate server ends in 1d23h, 2027-01-17 07:00:00Z linuxguardcertificateexpiring",
 		"warning odd ",
+		"warning the certificate of x ends (output b at tls://x:6514) linuxguardcertificateexpiring",
+		"warning the certificate of y ends (output b at /ca.pem, output c at /ca.pem) linuxguardcertificateexpiring",
 	}
 	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
 		t.Errorf("got:\n%s\nwant:\n%s", g, w)

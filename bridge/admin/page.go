@@ -94,7 +94,7 @@ func grade(o OutputReport) string {
 	switch {
 	case o.Blocked, o.Stuck, o.Queued.QuarantineFull, o.State == "down", o.Dropped > 0, o.Lost > 0:
 		return "bad"
-	case len(o.Warnings) > 0, o.Quarantined > 0, o.State == "connecting":
+	case len(o.Warnings)+len(o.Certificates) > 0, o.Quarantined > 0, o.State == "connecting":
 		return "warn"
 	case o.State == "up":
 		return "good"

@@ -91,6 +91,9 @@ type OutputReport struct {
 	Peer     string   `json:"peer,omitempty"` // without secrets
 	Warnings []string `json:"warnings,omitempty"`
 
+	// Certificates are those that the output relies on and that end soon, or are not valid now.
+	Certificates []OutputCertificate `json:"certificates,omitempty"`
+
 	Blocked       bool   `json:"blocked,omitempty"` // only an operator can fix it
 	BlockedReason string `json:"blocked_reason,omitempty"`
 	Stuck         bool   `json:"stuck,omitempty"` // its worker shows no sign of life
@@ -128,9 +131,16 @@ type QueuedReport struct {
 	Owner           string    `json:"owner,omitempty"`           // the bridge that has it
 }
 
+// OutputCertificate is one certificate of an output that an operator should look at. Outputs may share it.
+type OutputCertificate struct {
+	ID    string `json:"id"`    // the SHA-256 of its DER form, in hex
+	Where string `json:"where"` // the file, or the address whose peer has shown it
+	Text  string `json:"text"`
+}
+
 // CertificateReport is one certificate that can expire.
 type CertificateReport struct {
-	Name     string    `json:"name"` // "server": those of outputs are in their warnings
+	Name     string    `json:"name"` // "server": those of outputs are with them
 	NotAfter time.Time `json:"not_after"`
 }
 

@@ -104,9 +104,22 @@ func (l *loader) construct(at keyPath, o *Output) {
 	}
 	warnings, err := l.opts.Construct(o)
 	for _, w := range warnings {
+		if w.Certificate != "" {
+			l.warnOfCertificate(at.relative(w.Key), w)
+			continue
+		}
 		l.warnf(at.relative(w.Key), "", "%s", w.Text)
 	}
 	l.outputErrors(at, err)
+}
+
+// warnOfCertificate warns once of a certificate that outputs share.
+func (l *loader) warnOfCertificate(at keyPath, w OutputWarning) {
+	if l.certificates[w.Certificate] {
+		return
+	}
+	l.certificates[w.Certificate] = true
+	l.addLive(Warning, at, "", w.Text)
 }
 
 // keyed is an error that names the key to blame, relative to the output's table.

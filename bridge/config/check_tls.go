@@ -51,11 +51,11 @@ func (l *loader) checkExpiry(at keyPath, cert *x509.Certificate) {
 		if l.opts.Strict {
 			severity = Error
 		}
-		l.add(severity, at, "renew it", "the certificate has expired on "+cert.NotAfter.UTC().Format(day)+": LinuxGuard will refuse to deliver")
+		l.addLive(severity, at, "renew it", "the certificate has expired on "+cert.NotAfter.UTC().Format(day)+": LinuxGuard will refuse to deliver")
 	case now.Before(cert.NotBefore):
 		l.warnf(at, "is this host's clock right?", "the certificate is not valid before %s", cert.NotBefore.UTC().Format(day))
 	case now.Add(expiryWarning).After(cert.NotAfter):
-		l.warnf(at, "renew it", "the certificate expires on %s", cert.NotAfter.UTC().Format(day))
+		l.addLive(Warning, at, "renew it", "the certificate expires on "+cert.NotAfter.UTC().Format(day))
 	}
 }
 

@@ -41,7 +41,10 @@ type Options struct {
 }
 
 // OutputWarning is something about one key of an output's table that works but that an operator should know.
-type OutputWarning struct{ Key, Text string }
+type OutputWarning struct {
+	Key, Text   string
+	Certificate string // the ID of the certificate that it is about: each is warned of once; empty: none
+}
 
 // DecodeError is what an output's Decode returns: all values that don't fit and all keys that nobody knows.
 type DecodeError struct{ Problems []Problem }
@@ -100,6 +103,8 @@ type loader struct {
 	broken  map[string]bool // keys whose value could not be read: rules about them would only repeat that
 	secrets map[secret.Ref]resolved
 	listens []listenUse // every address that will be listened on, to find clashes
+
+	certificates map[string]bool // of outputs, warned of
 }
 
 // resolved is what came of one reference.
@@ -128,6 +133,8 @@ func newLoader(name string, opts Options) *loader {
 		cfg:     &Config{},
 		secrets: map[secret.Ref]resolved{},
 		broken:  map[string]bool{},
+
+		certificates: map[string]bool{},
 	}
 }
 
@@ -212,6 +219,16 @@ func (l *loader) add(s Severity, p keyPath, hint, text string) {
 		return
 	}
 	l.report.Problems = append(l.report.Problems, l.problem(s, p, hint, text))
+}
+
+// addLive is add for what time alone changes.
+func (l *loader) addLive(s Severity, p keyPath, hint, text string) {
+	if l.isBroken(p) {
+		return
+	}
+	found := l.problem(s, p, hint, text)
+	found.Live = true
+	l.report.Problems = append(l.report.Problems, found)
 }
 
 func (l *loader) problem(s Severity, p keyPath, hint, text string) Problem {

@@ -27,6 +27,8 @@ type Problem struct {
 	Key      string   `json:"key,omitempty"`    // dotted, e.g. output.siem.addresses[1]
 	Text     string   `json:"text"`             // what is wrong
 	Hint     string   `json:"hint,omitempty"`   // what to do about it
+
+	Live bool `json:"-"` // time alone changes it, and whoever runs with the file says how it is now: a certificate that ends soon
 }
 
 // String returns the problem as one line, the way compilers write it: file:line:column: error: key: text (hint).

@@ -182,7 +182,7 @@ func constructFake(o *Output) ([]OutputWarning, error) {
 		case "plain":
 			errs = append(errs, errors.New("a complaint without a key"))
 		case "odd":
-			warnings = append(warnings, OutputWarning{"addresses", "is an odd address"})
+			warnings = append(warnings, OutputWarning{Key: "addresses", Text: "is an odd address"})
 		}
 	}
 	return warnings, errors.Join(errs...)

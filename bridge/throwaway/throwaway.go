@@ -27,8 +27,8 @@ type Authority struct {
 // Pair is one certificate with its key, PEM encoded.
 type Pair struct{ CertPEM, KeyPEM []byte }
 
-// validity is beyond every warning of an expiry that is near.
-const validity = 90 * 24 * time.Hour
+// Validity is beyond every warning of an expiry that is near.
+const Validity = 90 * 24 * time.Hour
 
 // NewAuthority makes an authority that is valid for three months from now.
 func NewAuthority(now time.Time) (*Authority, error) {
@@ -36,7 +36,7 @@ func NewAuthority(now time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the authority's key: %w", err)
 	}
-	template := certificate("linuxguard-bridge throw-away authority", now.Add(-time.Hour), now.Add(validity))
+	template := certificate("linuxguard-bridge throw-away authority", now.Add(-time.Hour), now.Add(Validity))
 	template.IsCA = true
 	template.BasicConstraintsValid = true
 	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature

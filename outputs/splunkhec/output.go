@@ -97,7 +97,7 @@ func (o *Output) Status() outputs.Status {
 	if o.down.Load() {
 		s.State = outputs.StateDown
 	}
-	s.Warnings = append(s.Warnings, o.expiry.Warnings()...)
+	o.expiry.Tell(&s)
 	if len(o.pool.endpoints) > 1 { // with one, the output's own state says it
 		for _, err := range problems {
 			s.Warnings = append(s.Warnings, err.Error())

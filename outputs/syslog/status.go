@@ -14,7 +14,7 @@ func (o *Output) Status() outputs.Status {
 		s.Level = live.level()
 		s.State = live.state()
 	}
-	s.Warnings = o.expiry.Warnings()
+	o.expiry.Tell(&s)
 	return s
 }
 

@@ -1,8 +1,10 @@
 package tlsclient
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"fmt"
 	"maps"
@@ -31,18 +33,34 @@ func (s *Settings) warnings(now time.Time) []outputs.Warning {
 	if s.TLSSkipVerify {
 		add("tls_skip_verify", "the peer's certificate is not verified: anybody in between can read and change everything")
 	}
-	if s.CertFile != "" {
-		if certs := certificates(s.CertFile); len(certs) > 0 {
-			add("cert_file", expiryText(s.CertFile, certs[0], now))
-		}
-	}
-	if s.CAFile != "" {
-		for _, cert := range certificates(s.CAFile) {
-			add("ca_file", expiryText(s.CAFile, cert, now))
-		}
-	}
 	if s.KeyFile != "" {
 		add("key_file", keyModeText(s.KeyFile))
+	}
+	return found
+}
+
+// expiring is a certificate to warn of, and the key that names its file.
+type expiring struct {
+	key string
+	outputs.Certificate
+}
+
+// expiring looks at our own certificate and at the authorities'.
+func (s *Settings) expiring(now time.Time) []expiring {
+	var found []expiring
+	add := func(key, file string, certs []*x509.Certificate) {
+		for _, cert := range certs {
+			if text := expiryText(cert, now); text != "" {
+				found = append(found, expiring{key, outputs.Certificate{ID: idOf(cert), Where: file, Text: text}})
+			}
+		}
+	}
+	if s.CertFile != "" {
+		certs := certificates(s.CertFile)
+		add("cert_file", s.CertFile, certs[:min(1, len(certs))])
+	}
+	if s.CAFile != "" {
+		add("ca_file", s.CAFile, certificates(s.CAFile))
 	}
 	return found
 }
@@ -65,7 +83,13 @@ func certificates(path string) []*x509.Certificate {
 	}
 }
 
-func expiryText(where string, cert *x509.Certificate, now time.Time) string {
+// idOf names a certificate, wherever it is found.
+func idOf(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.Raw)
+	return hex.EncodeToString(sum[:])
+}
+
+func expiryText(cert *x509.Certificate, now time.Time) string {
 	name := cert.Subject.CommonName
 	if name == "" {
 		name = cert.Subject.String()
@@ -73,12 +97,12 @@ func expiryText(where string, cert *x509.Certificate, now time.Time) string {
 	day := cert.NotAfter.UTC().Format("2006-01-02 15:04 MST")
 	switch left := cert.NotAfter.Sub(now); {
 	case left < 0:
-		return fmt.Sprintf("%s: the certificate of %q has expired on %s: renew it", where, name, day)
+		return fmt.Sprintf("the certificate of %q has expired on %s: renew it", name, day)
 	case now.Before(cert.NotBefore):
-		return fmt.Sprintf("%s: the certificate of %q is not valid before %s: check this host's clock", where, name,
+		return fmt.Sprintf("the certificate of %q is not valid before %s: check this host's clock", name,
 			cert.NotBefore.UTC().Format("2006-01-02 15:04 MST"))
 	case left < Notice:
-		return fmt.Sprintf("%s: the certificate of %q expires on %s, in %d days: renew it", where, name, day, int(left.Hours()/24))
+		return fmt.Sprintf("the certificate of %q expires on %s, in %d days: renew it", name, day, int(left.Hours()/24))
 	}
 	return ""
 }
@@ -99,7 +123,8 @@ type Expiry struct {
 
 	mu      sync.Mutex
 	checked time.Time
-	own     []string
+	own     []outputs.Warning
+	ending  []expiring
 	peer    map[string]*x509.Certificate // by address
 }
 
@@ -118,22 +143,23 @@ func (e *Expiry) SetPeer(address string, state tls.ConnectionState) {
 	e.peer[address] = state.PeerCertificates[0]
 }
 
-// Warnings returns what an operator should look at, for outputs.Status. The files are read at most once a minute.
-func (e *Expiry) Warnings() []string {
+// Tell adds to an output's status what an operator should look at. The files are read at most once a minute.
+func (e *Expiry) Tell(status *outputs.Status) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := e.now()
 	if e.checked.IsZero() || now.Sub(e.checked) >= recheck || now.Before(e.checked) {
-		e.checked, e.own = now, nil
-		for _, w := range e.settings.warnings(now) {
-			e.own = append(e.own, w.Key+": "+w.Text)
-		}
+		e.checked, e.own, e.ending = now, e.settings.warnings(now), e.settings.expiring(now)
 	}
-	texts := append([]string(nil), e.own...)
+	for _, w := range e.own {
+		status.Warnings = append(status.Warnings, w.Key+": "+w.Text)
+	}
+	for _, c := range e.ending {
+		status.Certificates = append(status.Certificates, c.Certificate)
+	}
 	for _, address := range slices.Sorted(maps.Keys(e.peer)) {
-		if text := expiryText(address, e.peer[address], now); text != "" {
-			texts = append(texts, text)
+		if text := expiryText(e.peer[address], now); text != "" {
+			status.Certificates = append(status.Certificates, outputs.Certificate{ID: idOf(e.peer[address]), Where: address, Text: text})
 		}
 	}
-	return texts
 }

@@ -81,7 +81,11 @@ func (s *Settings) Check(now time.Time) (problems []error, warnings []outputs.Wa
 	if s.TLSSkipVerify && (s.CAFile != "" || s.ServerName != "" || len(s.PeerFingerprints) > 0) {
 		problem("tls_skip_verify", errors.New("conflicts with ca_file, server_name and peer_fingerprints: nothing is verified"))
 	}
-	return problems, s.warnings(now)
+	warnings = s.warnings(now)
+	for _, c := range s.expiring(now) {
+		warnings = append(warnings, outputs.Warning{Key: c.key, Text: c.Where + ": " + c.Text, Certificate: c.ID})
+	}
+	return problems, warnings
 }
 
 // checkKeyPair names the file to blame: the key alone is the operator's most frequent mistake.

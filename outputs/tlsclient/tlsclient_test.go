@@ -234,7 +234,13 @@ func TestExpiryIsSaidBeforeItBites(t *testing.T) {
 	e := tlsclient.NewExpiry(s, func() time.Time { return now })
 	expect := func(want string) {
 		t.Helper()
-		got := strings.Join(e.Warnings(), "\n")
+		var status outputs.Status
+		e.Tell(&status)
+		var texts []string
+		for _, c := range status.Certificates {
+			texts = append(texts, c.Where+": "+c.Text)
+		}
+		got := strings.Join(texts, "\n")
 		if (want == "") != (got == "") || !strings.Contains(got, want) {
 			t.Errorf("at %v: warnings %q, want %q", now, got, want)
 		}
