@@ -38,8 +38,12 @@ type Harness struct {
 	Break, Mend func()
 	// Stall makes the receiver take what is sent and never answer or read; nil: it can't be told from a good one.
 	Stall func()
-	// Refuse makes the receiver refuse the record with this bridge_seq for good; nil: the protocol has no such answer.
-	Refuse func(seq uint64)
+	// Refuse makes the receiver refuse, for good, the records whose bridge_seq is said to be, and no others; nil: the protocol has no
+	// such answer.
+	Refuse func(refused func(seq uint64) bool)
+	// SayNothing makes the receiver answer with what is no acceptance and no refusal, until it is called with false; nil: the protocol
+	// has no answers.
+	SayNothing func(on bool)
 
 	// Secrets must not occur in any error, status, finding or log line.
 	Secrets []string
@@ -63,7 +67,9 @@ func Run(t *testing.T, start func(t *testing.T) Harness) {
 		{"Recovers", testRecovers, breaking},
 		{"ContextEnds", testContextEnds, hanging},
 		{"CloseEndsBatches", testCloseEndsBatches, hanging},
-		{"Refusal", testRefusal, refusing},
+		{"OneRefused", testOneRefused, refusing},
+		{"AllRefused", testAllRefused, refusing},
+		{"AnswersSayNothing", testAnswersSayNothing, answering},
 		{"NotOwner", testNotOwner, nothing},
 		{"OwnerLost", testOwnerLost, nothing},
 		{"Probe", testProbe, nothing},
@@ -99,6 +105,13 @@ func hanging(h *Harness) string {
 func refusing(h *Harness) string {
 	if h.Refuse == nil {
 		return "Refuse"
+	}
+	return ""
+}
+
+func answering(h *Harness) string {
+	if h.SayNothing == nil {
+		return "SayNothing"
 	}
 	return ""
 }

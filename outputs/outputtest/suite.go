@@ -166,22 +166,28 @@ func testCloseEndsBatches(t *testing.T, tr *trial) {
 	}
 }
 
-// testRefusal: what the receiver refuses for good is named by its index, and the others are delivered.
-func testRefusal(t *testing.T, tr *trial) {
-	const refused = 3
-	tr.harness.Refuse(refused)
-	records := Records(t, 1, 5)
+// testOneRefused: what the receiver refuses for good among many is named by its index, and the others are delivered.
+func testOneRefused(t *testing.T, tr *trial) {
+	const refused = 17
+	tr.harness.Refuse(func(seq uint64) bool { return seq == refused })
+	records := Records(t, 1, 30)
 	var want []uint64
 	deadline := time.Now().Add(Patience())
-	for attempt := 0; ; attempt++ {
-		err := tr.wait(tr.send(context.Background(), slices.Clone(records)))
-		var partial *outputs.PartialError
-		if errors.As(err, &partial) {
-			checkRejected(t, partial, records, refused)
-			break
-		}
-		if err == nil || time.Now().After(deadline) {
-			t.Fatalf("after %d attempts the refused record is not named: %v", attempt+1, err)
+	for part := range slices.Chunk(records, min(len(records), tr.out.Batching().MaxRecords)) {
+		has := slices.ContainsFunc(part, func(r outputs.Record) bool { return r.Seq == refused })
+		for attempt := 0; ; attempt++ {
+			err := tr.wait(tr.send(context.Background(), slices.Clone(part)))
+			var partial *outputs.PartialError
+			if has && errors.As(err, &partial) {
+				checkRejected(t, partial, part, refused)
+				break
+			}
+			if err == nil && !has {
+				break
+			}
+			if err == nil || time.Now().After(deadline) {
+				t.Fatalf("after %d attempts the refused record is not named: %v", attempt+1, err)
+			}
 		}
 	}
 	for i := range records {
@@ -193,6 +199,67 @@ func testRefusal(t *testing.T, tr *trial) {
 	if slices.Contains(tr.harness.Received(), refused) {
 		t.Error("the refused record arrived")
 	}
+}
+
+// testAllRefused: a receiver that refuses everything is at fault itself. Nothing is named as refused for good, but for the first record when
+// it comes alone, which then may be at fault; and all of it is delivered once the receiver accepts.
+func testAllRefused(t *testing.T, tr *trial) {
+	tr.harness.Refuse(func(uint64) bool { return true })
+	tr.deliversNothing("every record is refused", 1)
+	tr.harness.Refuse(func(uint64) bool { return false })
+	tr.deliversAtLast()
+}
+
+// testAnswersSayNothing: only what the protocol calls an acceptance is one.
+func testAnswersSayNothing(t *testing.T, tr *trial) {
+	tr.harness.SayNothing(true)
+	tr.deliversNothing("answers say nothing", 0)
+	tr.harness.SayNothing(false)
+	tr.deliversAtLast()
+}
+
+// manyRecords is how many deliversNothing and deliversAtLast send.
+const manyRecords = 12
+
+// deliversNothing sends records several times to a receiver that accepts none. alone is how many may be named when they come alone.
+func (tr *trial) deliversNothing(why string, alone int) {
+	tr.t.Helper()
+	named := 0
+	for range 2 {
+		ctx, cancel := context.WithTimeout(context.Background(), min(400*time.Millisecond, Patience()/4))
+		for part := range slices.Chunk(Records(tr.t, 1, manyRecords), min(manyRecords, tr.out.Batching().MaxRecords)) {
+			err := tr.wait(tr.send(ctx, part))
+			var partial *outputs.PartialError
+			if err == nil {
+				tr.t.Fatalf("%s: a batch was delivered", why)
+			}
+			if errors.As(err, &partial) {
+				named += len(partial.Rejected)
+			}
+			if named > alone || named > 0 && len(part) > 1 {
+				tr.t.Fatalf("%s: a record is named as refused for good: %v", why, partial)
+			}
+		}
+		cancel()
+	}
+}
+
+// deliversAtLast sends the same records to a receiver that accepts them again.
+func (tr *trial) deliversAtLast() {
+	tr.t.Helper()
+	var want []uint64
+	for part := range slices.Chunk(Records(tr.t, 1, manyRecords), min(manyRecords, tr.out.Batching().MaxRecords)) {
+		for i := range part {
+			want = append(want, part[i].Seq)
+		}
+		poll(tr.t, func() string {
+			if err := tr.wait(tr.send(context.Background(), slices.Clone(part))); err != nil {
+				return "when the receiver accepts: " + err.Error()
+			}
+			return ""
+		})
+	}
+	tr.received(want)
 }
 
 func checkRejected(t *testing.T, partial *outputs.PartialError, records []outputs.Record, refused uint64) {

@@ -24,7 +24,8 @@ type receiver struct {
 	mu      sync.Mutex
 	got     []uint64
 	down    bool
-	refused uint64
+	refused func(uint64) bool
+	mute    bool
 	conns   atomic.Int32
 }
 
@@ -118,9 +119,12 @@ func (m *model) try(batch []outputs.Record) error {
 		}
 		return errDown
 	}
+	if m.r.mute && m.flaw != "believes anything" {
+		return errDown
+	}
 	partial := &outputs.PartialError{}
 	for i := range batch {
-		if batch[i].Seq == m.r.refused {
+		if m.r.refused != nil && m.r.refused(batch[i].Seq) {
 			index := i
 			if m.flaw == "wrong index" {
 				index = int(batch[i].Seq)
@@ -135,6 +139,9 @@ func (m *model) try(batch []outputs.Record) error {
 	}
 	if n := len(m.r.got); m.flaw == "reorders" && n > 1 {
 		m.r.got[n-1], m.r.got[n-2] = m.r.got[n-2], m.r.got[n-1]
+	}
+	if len(partial.Rejected) == len(batch) && m.flaw != "quarantines all" {
+		return errDown
 	}
 	if len(partial.Rejected) > 0 {
 		return partial
@@ -199,7 +206,8 @@ func run(t *testing.T, flaw string) {
 			Connections: func() int { return int(r.conns.Load()) },
 			Break:       set(func() { r.down = true }),
 			Mend:        set(func() { r.down = false }),
-			Refuse:      func(seq uint64) { set(func() { r.refused = seq })() },
+			Refuse:      func(refused func(uint64) bool) { set(func() { r.refused = refused })() },
+			SayNothing:  func(on bool) { set(func() { r.mute = on })() },
 			Secrets:     []string{"hunter2hunter2"},
 			Logs:        log.String,
 		}
@@ -239,6 +247,9 @@ func TestFlawsAreFound(t *testing.T) {
 		"never asks":     "although this bridge no longer owns the output",
 		"asks late":      "arrived without a look at Valid",
 		"hides why":      "want ErrNotOwner",
+
+		"quarantines all":   "every record is refused: a record is named",
+		"believes anything": "answers say nothing: a batch was delivered",
 	} {
 		t.Run(flaw, func(t *testing.T) {
 			t.Parallel()

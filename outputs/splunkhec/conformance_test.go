@@ -40,6 +40,7 @@ func buildIn(t testing.TB, env outputs.Env, table string, urls ...string) *Outpu
 type breakable struct {
 	http.Handler
 	broken, stalled atomic.Bool
+	mute            atomic.Bool // answers 200 and nothing else
 	release         chan struct{}
 }
 
@@ -55,6 +56,10 @@ func (b *breakable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if b.broken.Load() {
 		panic(http.ErrAbortHandler)
+	}
+	if b.mute.Load() && r.Method == http.MethodPost {
+		_, _ = io.Copy(io.Discard, r.Body)
+		return
 	}
 	b.Handler.ServeHTTP(w, r)
 }
@@ -95,10 +100,11 @@ func conformanceHarness(ack bool, table string, tls bool) func(t *testing.T) out
 			Break:       func() { b.broken.Store(true) },
 			Mend:        func() { b.broken.Store(false) },
 			Stall:       func() { b.stalled.Store(true) },
-			Refuse: func(seq uint64) {
+			SayNothing:  b.mute.Store,
+			Refuse: func(refused func(uint64) bool) {
 				splunk.Set(func(s *hectest.Splunk) {
 					s.Refuse = func(e *hectest.Event) int {
-						if e.Seq == seq {
+						if refused(e.Seq) {
 							return 6
 						}
 						return 0

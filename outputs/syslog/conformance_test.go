@@ -66,14 +66,16 @@ func TestConformanceRELP(t *testing.T) {
 	t.Parallel()
 	outputtest.Run(t, func(t *testing.T) outputtest.Harness {
 		var mu sync.Mutex
-		refused, stalled := -1, false
+		refused, stalled, mute := func(uint64) bool { return false }, false, false
 		var taken []int
 		p := listenRELP(t, func(s *relpSession, c relpCommand) {
 			mu.Lock()
 			defer mu.Unlock()
 			seq := sequence(c.data)
 			switch {
-			case c.name == "syslog" && seq == refused:
+			case c.name == "syslog" && mute:
+				s.rsp(c.txnr, "hello")
+			case c.name == "syslog" && refused(uint64(seq)):
 				s.rsp(c.txnr, "500 no")
 			case c.name == "syslog" && stalled:
 			default:
@@ -95,7 +97,9 @@ func TestConformanceRELP(t *testing.T) {
 				return p.sessions
 			},
 			Stall:  func() { mu.Lock(); stalled = true; mu.Unlock() },
-			Refuse: func(seq uint64) { mu.Lock(); refused = int(seq); mu.Unlock() },
+			Refuse: func(which func(uint64) bool) { mu.Lock(); refused = which; mu.Unlock() },
+
+			SayNothing: func(on bool) { mu.Lock(); mute = on; mu.Unlock() },
 		})
 	})
 }
