@@ -15,14 +15,20 @@ func Binary(t testing.TB) string {
 	if given := os.Getenv("LINUXGUARD_BINARY"); given != "" {
 		return given
 	}
-	binary, err := buildBinary(t.Context())
+	return built(t, raceDetector)
+}
+
+// built is the binary with the race detector, or without it, whose memory is the product's own.
+func built(t testing.TB, race bool) string {
+	t.Helper()
+	binary, err := buildBinary(t.Context(), race)
 	if err != nil {
 		t.Fatalf("build linuxguard-bridge: %v", err)
 	}
 	return binary
 }
 
-func buildBinary(ctx context.Context) (string, error) {
+func buildBinary(ctx context.Context, race bool) (string, error) {
 	root, err := repo.Root()
 	if err != nil {
 		return "", err
@@ -32,7 +38,7 @@ func buildBinary(ctx context.Context) (string, error) {
 		return "", err
 	}
 	name, flags := "linuxguard-bridge", []string{"-trimpath", "-tags=failpoints"} // see bridge/queuefs_failpoints.go
-	if raceDetector {
+	if race {
 		name, flags = name+"-race", append(flags, "-race")
 	}
 	binary := filepath.Join(cache, name)

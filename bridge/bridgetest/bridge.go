@@ -37,6 +37,8 @@ type Options struct {
 	Wrap        []string      // a command that runs the daemon as its own process (nsenter), with the daemon's arguments behind it
 
 	Env []string // of the daemon, beside the test's own
+
+	NoRace bool // never the binary with the race detector, whose memory says nothing of the product's
 }
 
 // Bridge is one daemon under test. It is stopped when the test ends; an exit code other than 0 fails the test.
@@ -58,7 +60,10 @@ type Bridge struct {
 // New writes a configuration for o and prepares a daemon without starting it.
 func New(t testing.TB, o Options) *Bridge {
 	t.Helper()
-	b := &Bridge{Dir: t.TempDir(), Binary: Binary(t), Secret: cmp.Or(o.Secret, "throw-away "+sender.NewUUID(nil)), t: t}
+	b := &Bridge{Dir: t.TempDir(), Secret: cmp.Or(o.Secret, "throw-away "+sender.NewUUID(nil)), t: t}
+	if b.Binary = Binary(t); o.NoRace && os.Getenv("LINUXGUARD_BINARY") == "" {
+		b.Binary = built(t, false)
+	}
 	run := shortDir(t)
 	b.ConfigPath, b.Socket = filepath.Join(b.Dir, "config.toml"), filepath.Join(run, "admin.sock")
 	if b.TLS = o.TLS; b.TLS == nil {

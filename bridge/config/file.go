@@ -123,7 +123,7 @@ func newFileTable() fileTable {
 		Server: serverTable{
 			Listen:         []string{"0.0.0.0:8443"},
 			MaxBodyBytes:   1 << 20,
-			MaxConnections: 1024,
+			MaxConnections: 256,
 		},
 		Queue: queueTable{MaxBytes: 2 << 30, QuarantineMaxBytes: 256 << 20, Kind: "local", Schema: "linuxguard_bridge", ReplicatedBy: "standby",
 			Takeover: 5 * time.Second},

@@ -10,14 +10,14 @@ import (
 
 const (
 	firstRead  = 4 << 10  // a scratch buffer's first size: most deliveries fit
-	keptBuffer = 64 << 10 // larger scratch buffers are not pooled
+	keptBuffer = 16 << 10 // larger scratch buffers are not pooled
 
 	// freePerConn is what one connection's bodies may take without asking the shared budget, so that ordinary
 	// deliveries get through while large bodies have used it up.
-	freePerConn = 64 << 10
+	freePerConn = 8 << 10
 	// minBudget is the shared budget for all bodies beyond that: memory is bounded by
 	// max_connections x freePerConn + max(minBudget, 4 x max_body_bytes).
-	minBudget = 64 << 20
+	minBudget = 8 << 20
 )
 
 // budget bounds the bytes of unverified bodies in memory.
@@ -46,6 +46,7 @@ func (x *exchange) readBody(r *http.Request) (verdict, bool) {
 		}
 		n, err := r.Body.Read(x.buf[len(x.buf):cap(x.buf)])
 		x.buf = x.buf[:len(x.buf)+n]
+		x.conn.took(n)
 		switch {
 		case int64(len(x.buf)) > limit:
 			return tooLarge, false

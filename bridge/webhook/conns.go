@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -11,7 +12,8 @@ import (
 	"time"
 )
 
-// conns knows every open connection and keeps their number within the limit.
+// conns knows every open connection and keeps the places that they take within the limit: one each, and with HTTP/2 one more for each
+// request beside the first that is under way. So what an unverified client can hold does not depend on how it spreads over connections.
 //
 // At the limit a newcomer gets the place of the connection that has waited longest among those of the address (IPv6
 // /64) that holds the most, the newcomer counted in. So a flood from one address only ever pushes out its own, idle and
@@ -27,16 +29,19 @@ type conns struct {
 	foreign atomic.Uint64 // refused by peers
 	silent  atomic.Uint64 // ended without a request that reached the handler
 
+	flooded atomic.Uint64 // closed for what they sent beside requests
+
 	mu      sync.Mutex
 	open    map[*conn]struct{}
+	places  int
 	byGroup map[netip.Addr]*group
 	warned  time.Time
 }
 
-// group is the open connections of one address (IPv6 /64).
+// group is the places of one address (IPv6 /64).
 type group struct {
-	addr netip.Addr
-	open int
+	addr   netip.Addr
+	places int
 }
 
 // conn is one connection, below TLS.
@@ -50,6 +55,44 @@ type conn struct {
 	bodies  budget
 	greeted atomic.Bool // a request has come
 	closing sync.Once
+
+	requests int // under way; guarded by set.mu
+
+	http2    atomic.Bool  // offered by the client, and so agreed upon
+	overhead atomic.Int64 // octets received over HTTP/2 since the last verified request, less those of bodies
+}
+
+// maxOverhead is how much an HTTP/2 connection may receive beside bodies until it has a verified request: what the windows let in before it
+// is read, and the headers of some hundred usual requests. A flood of frames that cost the server more than the client, of whatever kind,
+// ends there.
+const maxOverhead = http2ConnBuffer + 64<<10
+
+// errFlood ends a connection.
+var errFlood = errors.New("too much was received without a verified request")
+
+// Read implements net.Conn.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.http2.Load() && c.overhead.Add(int64(n)) > maxOverhead {
+		c.set.flooded.Add(1)
+		_ = c.Close()
+		return 0, errFlood
+	}
+	return n, err
+}
+
+// took notes n octets of a body, which are no overhead.
+func (c *conn) took(n int) {
+	if c != nil && c.http2.Load() {
+		c.overhead.Add(-int64(n))
+	}
+}
+
+// verified notes a verified request.
+func (c *conn) verified() {
+	if c != nil {
+		c.overhead.Store(0)
+	}
 }
 
 func newConns(now func() time.Time, log *slog.Logger) *conns {
@@ -88,31 +131,99 @@ func (s *conns) enter(fresh *conn, now time.Time) (victim *conn, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fresh.group = s.join(fresh.peer.group())
-	if int64(len(s.open)) >= s.limit.Load() {
-		s.warn(now)
-		if victim = s.victim(fresh.group.open); victim == nil {
-			s.leave(fresh.group)
-			s.refused.Add(1)
-			return nil, false
-		}
-		s.remove(victim)
-		s.evicted.Add(1)
+	if victim, ok = s.makeRoom(fresh, now); !ok {
+		s.leave(fresh.group, 1)
+		return nil, false
 	}
 	s.open[fresh] = struct{}{}
 	return victim, true
 }
 
+// makeRoom has somebody go when c, whose newest place is counted, has one too many. ok false: nobody can, so c can't have it.
+func (s *conns) makeRoom(c *conn, now time.Time) (victim *conn, ok bool) {
+	if int64(s.places) <= s.limit.Load() {
+		return nil, true
+	}
+	s.warn(now)
+	if victim = s.victim(c); victim == nil {
+		s.refused.Add(1)
+		return nil, false
+	}
+	s.remove(victim)
+	s.evicted.Add(1)
+	return victim, true
+}
+
+// begin notes that a request of c's has begun, and reports false when there is no place for it.
+func (s *conns) begin(c *conn) bool {
+	s.mu.Lock()
+	_, there := s.open[c]
+	if c.requests++; !there || c.requests == 1 {
+		s.mu.Unlock()
+		return true
+	}
+	s.places++
+	c.group.places++
+	victim, ok := s.makeRoom(c, s.now())
+	s.mu.Unlock()
+	if victim != nil {
+		_ = victim.Close()
+	}
+	return ok
+}
+
+// end notes that a request of c's is answered.
+func (s *conns) end(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, there := s.open[c]; there && c.requests > 1 {
+		s.leave(c.group, 1)
+	}
+	c.requests--
+	c.since.Store(s.now().UnixNano())
+}
+
+// sweepEvery is how often sweep looks.
+const sweepEvery = 5 * time.Second
+
+// sweep closes connections that have had no request under way for idle, until ctx ends.
+func (s *conns) sweep(ctx context.Context, idle time.Duration) {
+	tick := time.NewTicker(min(sweepEvery, idle))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, c := range s.idleSince(s.now().Add(-idle)) {
+			_ = c.Close()
+		}
+	}
+}
+
+func (s *conns) idleSince(then time.Time) (idle []*conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.open {
+		if c.requests == 0 && c.since.Load() <= then.UnixNano() {
+			idle = append(idle, c)
+		}
+	}
+	return idle
+}
+
 // victim returns the connection that has waited longest of the group with the most, or nil when no group that can
-// give one has at least atLeast.
-func (s *conns) victim(atLeast int) *conn {
+// give one has at least as many as that of the one who needs it.
+func (s *conns) victim(needs *conn) *conn {
 	var found *conn
 	most, oldest := 0, int64(0)
 	for c := range s.open {
-		if c.group.open < max(atLeast, most) || c.working.Load() > 0 {
+		if c == needs || c.group.places < max(needs.group.places, most) || c.working.Load() > 0 {
 			continue
 		}
-		if since := c.since.Load(); c.group.open > most || since < oldest {
-			found, most, oldest = c, c.group.open, since
+		if since := c.since.Load(); c.group.places > most || since < oldest {
+			found, most, oldest = c, c.group.places, since
 		}
 	}
 	return found
@@ -122,7 +233,7 @@ func (s *conns) victim(atLeast int) *conn {
 func (s *conns) remove(c *conn) {
 	if _, ok := s.open[c]; ok {
 		delete(s.open, c)
-		s.leave(c.group)
+		s.leave(c.group, max(1, c.requests))
 	}
 }
 
@@ -132,12 +243,14 @@ func (s *conns) join(addr netip.Addr) *group {
 		g = &group{addr: addr}
 		s.byGroup[addr] = g
 	}
-	g.open++
+	s.places++
+	g.places++
 	return g
 }
 
-func (s *conns) leave(g *group) {
-	if g.open--; g.open <= 0 {
+func (s *conns) leave(g *group, places int) {
+	s.places -= places
+	if g.places -= places; g.places <= 0 {
 		delete(s.byGroup, g.addr)
 	}
 }

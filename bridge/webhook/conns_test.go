@@ -171,3 +171,76 @@ func BenchmarkEviction(b *testing.B) {
 		set.add(&fakeConn{from: fmt.Sprintf("10.%d.%d.%d:1", 1+i>>16&0x7f, i>>8&0xff, i&0xff)})
 	}
 }
+
+// TestPlaces: with HTTP/2 each request beside a connection's first takes a place. Whoever has the most gives way, a connection with a
+// verified request never, and every place is given back.
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	set := newConns(time.Now, slog.New(slog.DiscardHandler))
+	set.limit.Store(6)
+	greedy, modest := set.add(&fakeConn{from: "10.0.0.1:1"}), set.add(&fakeConn{from: "10.0.0.2:1"})
+	for range 5 { // the first request needs no place of its own
+		if !set.begin(greedy) {
+			t.Fatal("no place for a request within the limit")
+		}
+	}
+	if set.places != 6 {
+		t.Fatalf("%d places are taken", set.places)
+	}
+	for range 2 {
+		if !set.begin(modest) {
+			t.Fatal("no place although another client has most of them")
+		}
+	}
+	if set.len() != 1 || set.places != 2 || set.evicted.Load() != 1 {
+		t.Fatalf("%d connections with %d places are left", set.len(), set.places)
+	}
+	for range 5 { // of what is gone already
+		set.end(greedy)
+	}
+	for range 4 {
+		set.begin(modest)
+	}
+	if set.places != 6 {
+		t.Fatalf("%d places are taken", set.places)
+	}
+	if set.begin(modest) {
+		t.Error("a client has pushed itself out")
+	}
+	set.end(modest)
+	modest.enter() // a verified request
+	if set.add(&fakeConn{from: "10.0.0.3:1"}) != nil {
+		t.Error("a newcomer has taken the place of verified work")
+	}
+	modest.leave()
+	for range 6 {
+		set.end(modest)
+	}
+	if set.places != 1 {
+		t.Errorf("%d places are taken by an idle connection", set.places)
+	}
+	_ = modest.Close()
+	if set.places != 0 || len(set.byGroup) != 0 {
+		t.Errorf("%d places and %d groups are left", set.places, len(set.byGroup))
+	}
+}
+
+// TestIdleConnections: only connections without a request under way count as idle.
+func TestIdleConnections(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	set := newConns(func() time.Time { return now }, slog.New(slog.DiscardHandler))
+	set.limit.Store(6)
+	busy, idle := set.add(&fakeConn{from: "10.0.0.1:1"}), set.add(&fakeConn{from: "10.0.0.2:1"})
+	set.begin(busy)
+	now = now.Add(time.Minute)
+	fresh := set.add(&fakeConn{from: "10.0.0.3:1"})
+	if got := set.idleSince(now.Add(-time.Minute)); len(got) != 1 || got[0] != idle {
+		t.Errorf("%d connections are idle", len(got))
+	}
+	set.end(busy)
+	if got := set.idleSince(now.Add(-time.Minute)); len(got) != 1 {
+		t.Errorf("%d connections are idle when the request is answered", len(got))
+	}
+	_ = fresh
+}

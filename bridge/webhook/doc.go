@@ -24,7 +24,7 @@
 //
 // # Abuse
 //
-// Memory is bounded by max_connections x 64 KiB and one shared budget for larger bodies (see body.go), by two LRUs
+// Memory is bounded by max_connections x 8 KiB of body beside what a connection takes itself, and one shared budget for larger bodies (see body.go), by two LRUs
 // (addresses that failed, delivery IDs that were refused), and by net/http's own limits, which Server sets. Buffers
 // grow with what arrives and never with what Content-Length claims. At max_connections a newcomer gets the place of
 // the connection that has waited longest, of the address that holds the most (see conns.go): a request that has been

@@ -107,6 +107,7 @@ func (x *exchange) failed() verdict {
 // accept makes a verified body durable and answers what became of it.
 func (x *exchange) accept(w http.ResponseWriter, r *http.Request, verified *key) {
 	h, ep := x.h, x.ep
+	x.conn.verified()
 	if verified.used.count(x.now) {
 		h.log.Info("a secret has verified its first delivery since the start", "endpoint", ep.name, "secret", verified.name)
 	}

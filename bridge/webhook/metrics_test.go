@@ -33,7 +33,7 @@ linuxguard_bridge_webhook_quarantined_total{endpoint="linuxguard",reason="stale"
 linuxguard_bridge_webhook_signature_matches_total{endpoint="linuxguard",secret="webhook-secret"} 2
 # HELP linuxguard_bridge_webhook_connections_limit The most connections that may be open at once.
 # TYPE linuxguard_bridge_webhook_connections_limit gauge
-linuxguard_bridge_webhook_connections_limit 1024
+linuxguard_bridge_webhook_connections_limit 256
 `
 	err := testutil.GatherAndCompare(registry, strings.NewReader(help), "linuxguard_bridge_webhook_quarantined_total",
 		"linuxguard_bridge_webhook_signature_matches_total", "linuxguard_bridge_webhook_connections_limit")

@@ -55,12 +55,25 @@ func newProbe() (*probe, error) {
 type front struct {
 	probe *probe
 	next  http.Handler
+
+	readTimeout, writeTimeout time.Duration // for a request; zero: net/http sees to them
 }
 
 // ServeHTTP implements http.Handler.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if c := connOf(r.Context()); c != nil && !c.greeted.Load() {
+	c := connOf(r.Context())
+	if c != nil && !c.greeted.Load() {
 		c.greeted.Store(true)
+	}
+	if c != nil {
+		defer c.set.end(c)
+		if !c.set.begin(c) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+	}
+	if f.readTimeout > 0 {
+		defer f.bound(w, r)()
 	}
 	switch {
 	case r.URL.Path == f.probe.path:
@@ -70,6 +83,20 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		f.next.ServeHTTP(w, r)
 	}
+}
+
+// bound sets a request's times, and returns what ends them.
+func (f *front) bound(w http.ResponseWriter, r *http.Request) (end func()) {
+	rc := http.NewResponseController(w)
+	if r.ProtoMajor == 1 {
+		now := time.Now()
+		_ = rc.SetReadDeadline(now.Add(f.readTimeout)) // it fails on a connection that has ended
+		_ = rc.SetWriteDeadline(now.Add(f.writeTimeout))
+		return func() {}
+	}
+	// The answer's time is that of the connection: WriteByteTimeout.
+	timer := time.AfterFunc(f.readTimeout, func() { _ = rc.SetReadDeadline(time.Unix(1, 0)) })
+	return func() { timer.Stop() }
 }
 
 // Probe sends one request over every listener and reports the first that is not answered before ctx ends.

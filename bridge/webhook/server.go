@@ -13,9 +13,10 @@ import (
 
 // HTTP/2 limits. A stream's window lets a body of the usual size in at once, the connection's bounds what lies unread.
 const (
-	http2Streams      = 64
+	http2Streams      = 8
+	http2Frame        = 16 << 10 // the least that a server must take, RFC 9113 section 6.5.2
 	http2StreamBuffer = 128 << 10
-	http2ConnBuffer   = 256 << 10
+	http2ConnBuffer   = 128 << 10
 )
 
 // Server owns the listeners, TLS and the limits on connections, and hands requests to its handler.
@@ -62,11 +63,11 @@ func NewServer(opts ServerOptions, handler http.Handler) (*Server, error) {
 	if s.probe, err = newProbe(); err != nil {
 		return nil, err
 	}
-	s.http = s.newHTTP(&front{s.probe, handler})
+	s.http = s.newHTTP(&front{probe: s.probe, next: handler})
 	return s, nil
 }
 
-func (s *Server) newHTTP(handler http.Handler) *http.Server {
+func (s *Server) newHTTP(handler *front) *http.Server {
 	o := &s.opts
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
@@ -84,11 +85,18 @@ func (s *Server) newHTTP(handler http.Handler) *http.Server {
 		ErrorLog:                     newErrorLog(s.log, &s.metrics, o.Now),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          http2Streams,
+			MaxReadFrameSize:              http2Frame,
 			MaxReceiveBufferPerConnection: http2ConnBuffer,
 			MaxReceiveBufferPerStream:     http2StreamBuffer,
 			SendPingTimeout:               30 * time.Second,
 			WriteByteTimeout:              o.WriteTimeout,
 		},
+	}
+	if protocols.HTTP2() {
+		// net/http's own times would keep timers for a connection that has ended, and with them all that it held, until they are over: it
+		// stops those of streams too late, and starts that of an idle connection anew when it ends the streams. So front and conns see to them.
+		server.ReadTimeout, server.WriteTimeout, server.IdleTimeout = 0, 0, 0
+		handler.readTimeout, handler.writeTimeout = o.ReadTimeout, o.WriteTimeout
 	}
 	if !o.Plaintext {
 		server.TLSConfig = baseTLS(o.HTTP2)
@@ -119,6 +127,10 @@ func (s *Server) Start(ctx context.Context) error {
 	s.stop = stop
 	for _, l := range s.listeners {
 		s.accepting.Go(func() { s.serve(l) })
+	}
+	if s.http.IdleTimeout == 0 {
+		idle := s.opts.IdleTimeout
+		s.running.Go(func() { s.conns.sweep(running, idle) })
 	}
 	if s.opts.TLSCert != "" {
 		every := s.opts.certificatePoll

@@ -9,7 +9,7 @@ import (
 type serverMetrics struct {
 	handshakeErrors atomic.Uint64
 
-	open, limit, refused, evicted, silent, handshakes *prometheus.Desc
+	open, limit, refused, evicted, flooded, silent, handshakes *prometheus.Desc
 }
 
 func newServerMetrics() serverMetrics {
@@ -21,6 +21,7 @@ func newServerMetrics() serverMetrics {
 		limit:      desc("connections_limit", "The most connections that may be open at once."),
 		refused:    desc("connections_refused_total", "New connections that were closed at once, by reason.", "reason"),
 		evicted:    desc("connections_evicted_total", "Waiting connections that were closed for new ones at the limit."),
+		flooded:    desc("connections_flooded_total", "HTTP/2 connections that were closed for what they sent beside requests."),
 		silent:     desc("connections_without_request_total", "Connections that ended before a well-formed request: failed handshakes, malformed or slow headers, scanners."),
 		handshakes: desc("tls_handshake_errors_total", "TLS handshakes that failed."),
 	}
@@ -29,7 +30,7 @@ func newServerMetrics() serverMetrics {
 // Describe implements prometheus.Collector.
 func (s *Server) Describe(ch chan<- *prometheus.Desc) {
 	m := &s.metrics
-	for _, desc := range []*prometheus.Desc{m.open, m.limit, m.refused, m.evicted, m.silent, m.handshakes} {
+	for _, desc := range []*prometheus.Desc{m.open, m.limit, m.refused, m.evicted, m.flooded, m.silent, m.handshakes} {
 		ch <- desc
 	}
 }
@@ -41,6 +42,7 @@ func (s *Server) Collect(ch chan<- prometheus.Metric) {
 	ch <- gauge(m.limit, float64(s.conns.limit.Load()))
 	ch <- counter(m.refused, s.conns.refused.Load(), "limit")
 	ch <- counter(m.refused, s.conns.foreign.Load(), "plaintext")
+	ch <- counter(m.flooded, s.conns.flooded.Load())
 	ch <- counter(m.evicted, s.conns.evicted.Load())
 	ch <- counter(m.silent, s.conns.silent.Load())
 	ch <- counter(m.handshakes, s.metrics.handshakeErrors.Load())

@@ -11,12 +11,12 @@ import (
 
 // Defaults of ServerOptions.
 const (
-	DefaultMaxConnections = 1024
+	DefaultMaxConnections = 256
 	DefaultHeaderTimeout  = 5 * time.Second
 	DefaultReadTimeout    = 15 * time.Second
 	DefaultWriteTimeout   = 30 * time.Second
 	DefaultIdleTimeout    = 2 * time.Minute
-	DefaultMaxHeaderBytes = 16 << 10
+	DefaultMaxHeaderBytes = 8 << 10
 )
 
 // ServerOptions configures a Server. Zero values mean the defaults. Exactly one of TLSCert with TLSKey, ACME and
