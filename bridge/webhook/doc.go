@@ -24,12 +24,18 @@
 //
 // # Abuse
 //
-// Memory is bounded by max_connections x 8 KiB of body beside what a connection takes itself, and one shared budget for larger bodies (see body.go), by two LRUs
-// (addresses that failed, delivery IDs that were refused), and by net/http's own limits, which Server sets. Buffers
-// grow with what arrives and never with what Content-Length claims. At max_connections a newcomer gets the place of
-// the connection that has waited longest, of the address that holds the most (see conns.go): a request that has been
-// read is always answered. A failed verification beyond an address's rate is answered 429 in place of 401, after it
-// has failed, so that a flood from behind a shared proxy costs no signed delivery its 200.
+// What senders without the secret can hold is bounded: 128 MiB at the defaults, HTTP/2 included (see TestAttacks in bridge/bridgetest/e2e).
+// That is max_connections places (conns.go) with their TLS buffers, header and 12 KiB of body each, one shared budget for larger bodies
+// (body.go), two LRUs (addresses that failed, delivery IDs that were refused), and net/http's own limits, which Server sets. Buffers grow
+// with what arrives and never with what Content-Length claims. At max_connections a newcomer gets the place of the connection that has
+// waited longest, of the address that holds the most: a request that has been read is always answered. A failed verification beyond an
+// address's rate is answered 429 in place of 401, after it has failed, so that a flood from behind a shared proxy costs no signed delivery
+// its 200.
+//
+// HTTP/2 is off unless server.http2 turns it on. Then a connection may have 8 streams, each beside the first counts as a connection, and one
+// that sends 192 KiB beside bodies without a verified request is closed: floods of resets, pings, settings, priorities, window updates,
+// continuations and empty frames end there. Of h2spec's 146 cases 143 pass. The others are net/http's choice: it ends a connection whose
+// SETTINGS name a value twice (6.5.3), and answers 400 in place of resetting the stream for connection-specific fields (8.1.2.2, two).
 //
 // The client is the TCP peer, or whom trusted_proxies name in X-Forwarded-For, read from the right. The peer of a unix
 // socket counts as 127.0.0.1.
