@@ -23,8 +23,8 @@ set -x
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	blocks := installBlocks(t)
-	if len(blocks) != 3 {
-		t.Fatalf("README's section has %d blocks of commands, want 3: install, port 443, remove", len(blocks))
+	if len(blocks) != 5 {
+		t.Fatalf("README's section has %d blocks of commands, want 5: apt, dnf, set up, port 443, remove", len(blocks))
 	}
 	stub := buildStub(t)
 	for _, suite := range suites {
@@ -37,13 +37,14 @@ func TestReadme(t *testing.T) {
 				c.write("/root/output.toml", siemOutput)
 				c.siemAndSecrets()
 				before := c.files()
-				c.follow(blocks[0], other)
-				c.follow(blocks[1], other)
+				for _, block := range blocks[:4] {
+					c.follow(block, other)
+				}
 				c.run("linuxguard-bridge send --wait --url https://localhost/webhooks/linuxguard --secret file:" + secretFile + " --ca-file " + certFile)
 				if name == "apt" {
 					c.follow("apt purge linuxguard-bridge\n", other)
 				} else {
-					c.follow(blocks[2], other)
+					c.follow(blocks[4], other)
 				}
 				if left := c.leftSince(before); len(left) > 0 {
 					t.Errorf("left behind:\n%s", strings.Join(left, "\n"))
