@@ -203,7 +203,7 @@ func testOneRefused(t *testing.T, tr *trial) {
 
 // testAllRefused: a receiver that refuses everything is at fault itself. Nothing is named as refused for good, but for the first record when
 // it comes alone, which then may be at fault; and all of it is delivered once the receiver accepts.
-func testAllRefused(t *testing.T, tr *trial) {
+func testAllRefused(_ *testing.T, tr *trial) {
 	tr.harness.Refuse(func(uint64) bool { return true })
 	tr.deliversNothing("every record is refused", 1)
 	tr.harness.Refuse(func(uint64) bool { return false })
@@ -211,7 +211,7 @@ func testAllRefused(t *testing.T, tr *trial) {
 }
 
 // testAnswersSayNothing: only what the protocol calls an acceptance is one.
-func testAnswersSayNothing(t *testing.T, tr *trial) {
+func testAnswersSayNothing(_ *testing.T, tr *trial) {
 	tr.harness.SayNothing(true)
 	tr.deliversNothing("answers say nothing", 0)
 	tr.harness.SayNothing(false)

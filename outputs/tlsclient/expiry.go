@@ -22,8 +22,8 @@ const Notice = 30 * 24 * time.Hour
 // recheck is how often Expiry reads the files again: a renewed certificate clears its warning within a minute.
 const recheck = time.Minute
 
-// warnings says what works at now but needs attention. Files that can't be read are Check's problems, not warnings.
-func (s *Settings) warnings(now time.Time) []outputs.Warning {
+// warnings says what works but needs attention. Files that can't be read are Check's problems, not warnings.
+func (s *Settings) warnings() []outputs.Warning {
 	var found []outputs.Warning
 	add := func(key, text string) {
 		if text != "" {
@@ -149,7 +149,7 @@ func (e *Expiry) Tell(status *outputs.Status) {
 	defer e.mu.Unlock()
 	now := e.now()
 	if e.checked.IsZero() || now.Sub(e.checked) >= recheck || now.Before(e.checked) {
-		e.checked, e.own, e.ending = now, e.settings.warnings(now), e.settings.expiring(now)
+		e.checked, e.own, e.ending = now, e.settings.warnings(), e.settings.expiring(now)
 	}
 	for _, w := range e.own {
 		status.Warnings = append(status.Warnings, w.Key+": "+w.Text)

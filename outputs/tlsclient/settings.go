@@ -81,7 +81,7 @@ func (s *Settings) Check(now time.Time) (problems []error, warnings []outputs.Wa
 	if s.TLSSkipVerify && (s.CAFile != "" || s.ServerName != "" || len(s.PeerFingerprints) > 0) {
 		problem("tls_skip_verify", errors.New("conflicts with ca_file, server_name and peer_fingerprints: nothing is verified"))
 	}
-	warnings = s.warnings(now)
+	warnings = s.warnings()
 	for _, c := range s.expiring(now) {
 		warnings = append(warnings, outputs.Warning{Key: c.key, Text: c.Where + ": " + c.Text, Certificate: c.ID})
 	}
