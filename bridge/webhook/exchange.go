@@ -78,10 +78,10 @@ func (x *exchange) admit(r *http.Request) (verdict, bool) {
 	return accepted, true
 }
 
-// isPlainJSON reports whether the body is said to be JSON without any content encoding.
+// isPlainJSON reports whether the body is said to be JSON without any content encoding. "identity" is none (RFC 9110 section 12.5.3).
 func isPlainJSON(header http.Header) bool {
-	types := header["Content-Type"]
-	if len(types) != 1 || len(header["Content-Encoding"]) > 0 {
+	types, encodings := header["Content-Type"], header["Content-Encoding"]
+	if len(types) != 1 || len(encodings) > 1 || len(encodings) == 1 && !strings.EqualFold(encodings[0], "identity") {
 		return false
 	}
 	if types[0] == "application/json" {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -15,8 +16,13 @@ func main() { os.Exit(run()) }
 
 // run exists so that deferred calls happen before the process ends.
 func run() int {
+	hangups := make(chan os.Signal, 1)
+	if slices.Contains(os.Args[1:], "run") { // first of all: until then a SIGHUP ends the daemon, and systemd takes that for a stop in good order
+		signal.Notify(hangups, syscall.SIGHUP)
+		defer signal.Stop(hangups)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	g := &globals{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Now: time.Now}
+	g := &globals{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Now: time.Now, Hangups: hangups}
 	return execute(ctx, g, os.Args[1:])
 }

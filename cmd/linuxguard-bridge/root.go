@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,7 @@ type globals struct {
 	Stderr     io.Writer
 	Getenv     func(string) string
 	Now        func() time.Time
+	Hangups    <-chan os.Signal // SIGHUP, which asks a daemon to reload; one during the start is served after it
 }
 
 // usageError marks an error as the caller's: exit code 2.

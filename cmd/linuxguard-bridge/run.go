@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
 	"runtime"
 	"runtime/debug"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,9 +55,6 @@ func (g *globals) run(ctx context.Context) error {
 	headroom := make([]byte, gcHeadroom)
 	defer runtime.KeepAlive(headroom)
 	limitMemory(g.Getenv)
-	hup := make(chan os.Signal, 1) // from here on a SIGHUP ends nothing: one during the start is served after it
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	level := &slog.LevelVar{}
 	log, err := g.logger("auto", level)
 	if err != nil {
@@ -91,7 +86,7 @@ func (g *globals) run(ctx context.Context) error {
 	}
 	return serve(ctx, bridge.Options{
 		Loader: l, Path: g.ConfigPath, Log: log, Level: level, Notifier: systemd.NewNotifier(), Sockets: sockets,
-	}, loaded, report, hup)
+	}, loaded, report, g.Hangups)
 }
 
 // serve runs one bridge from start to stop.
