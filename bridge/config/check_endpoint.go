@@ -110,6 +110,9 @@ func (l *loader) checkSecrets(at keyPath, refs []secret.Ref) []Secret {
 		if n := len(s.Value.Reveal()); n > 0 && n < minSecretBytes {
 			l.warnf(at.index(i), "", "the secret %s has %d bytes: under %d it can be guessed", s.Name, n, minSecretBytes)
 		}
+		if odd := s.Value.Oddity(); odd != "" {
+			l.warnf(at.index(i), "compare it with what LinuxGuard's console showed", "the secret %s %s: unless that belongs to it, every real delivery is refused", s.Name, odd)
+		}
 	}
 	return slices.DeleteFunc(secrets, func(s Secret) bool { return s.Value.IsZero() })
 }
@@ -175,6 +178,8 @@ func (l *loader) checkHeaderSecrets(at keyPath, values []Secret) []Secret {
 	for i, v := range values {
 		if !v.Value.IsZero() && !isHeaderValue(v.Value.Reveal()) {
 			l.errorf(at.index(i), "", "what %s holds can't arrive as a header: it has blanks around it or control characters", v.Name)
+		} else if odd := v.Value.Oddity(); odd != "" {
+			l.warnf(at.index(i), "", "what %s holds %s", v.Name, odd)
 		}
 	}
 	return slices.DeleteFunc(values, func(s Secret) bool { return s.Value.IsZero() })
