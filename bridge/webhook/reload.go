@@ -67,7 +67,7 @@ func (s *Server) prepareTLS(opts *ServerOptions) (apply func(), err error) {
 
 // configFor is the tls.Config of one handshake.
 func (s *Server) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-	if c, ok := hello.Conn.(*conn); ok && s.opts.HTTP2 && slices.Contains(hello.SupportedProtos, "h2") {
+	if c, ok := hello.Conn.(*conn); ok && s.certs.http2 && slices.Contains(hello.SupportedProtos, "h2") {
 		c.http2.Store(true)
 	}
 	if hello.ServerName == s.probe.name {

@@ -471,8 +471,8 @@ func TestStatusWarnsOfThePeersCertificate(t *testing.T) {
 	})
 	o := start(t, fmt.Sprintf("addresses = [\"tls://%s\"]\nca_file = %q", p.Addr(), set.CAFile))
 	mustDeliver(t, o, records(1, 1))
-	warnings := o.Status().Warnings
-	if len(warnings) != 1 || !strings.Contains(warnings[0], "in 2 days") || !strings.Contains(warnings[0], "tls://"+p.Addr().String()) {
-		t.Errorf("warnings %q", warnings)
+	ending := o.Status().Certificates
+	if len(ending) != 1 || !strings.Contains(ending[0].Text, "in 2 days") || ending[0].Where != "tls://"+p.Addr().String() {
+		t.Errorf("certificates %q", ending)
 	}
 }

@@ -3,6 +3,7 @@ package syslog
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -56,8 +57,12 @@ func hostileRecord(t *testing.T, seq int, text string) outputs.Record {
 	return r
 }
 
+// octalForm is what stands for an octet, and what must not be taken for one when somebody typed it.
+var octalForm = regexp.MustCompile(`#([0-3][0-7][0-7])`)
+
 // visible is how a hostile text must arrive: control characters as rsyslog's octal escapes, otherwise as it was.
 func visible(sent string) string {
+	sent = octalForm.ReplaceAllString(sent, "#043$1")
 	var b strings.Builder
 	for _, r := range sent {
 		if r >= ' ' && (r < 0x7f || r > 0x9f) && r != '\u2028' && r != '\u2029' {
