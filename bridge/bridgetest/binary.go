@@ -12,15 +12,15 @@ import (
 // Binary builds linuxguard-bridge into the repository's cache and returns its path.
 func Binary(t testing.TB) string {
 	t.Helper()
+	return binaryWith(t, raceDetector)
+}
+
+// binaryWith is Binary with the race detector or without it: then its memory is the product's own.
+func binaryWith(t testing.TB, race bool) string {
+	t.Helper()
 	if given := os.Getenv("LINUXGUARD_BINARY"); given != "" {
 		return given
 	}
-	return built(t, raceDetector)
-}
-
-// built is the binary with the race detector, or without it, whose memory is the product's own.
-func built(t testing.TB, race bool) string {
-	t.Helper()
 	binary, err := buildBinary(t.Context(), race)
 	if err != nil {
 		t.Fatalf("build linuxguard-bridge: %v", err)

@@ -60,10 +60,7 @@ type Bridge struct {
 // New writes a configuration for o and prepares a daemon without starting it.
 func New(t testing.TB, o Options) *Bridge {
 	t.Helper()
-	b := &Bridge{Dir: t.TempDir(), Secret: cmp.Or(o.Secret, "throw-away "+sender.NewUUID(nil)), t: t}
-	if b.Binary = Binary(t); o.NoRace && os.Getenv("LINUXGUARD_BINARY") == "" {
-		b.Binary = built(t, false)
-	}
+	b := &Bridge{Dir: t.TempDir(), Binary: binaryWith(t, raceDetector && !o.NoRace), Secret: cmp.Or(o.Secret, "throw-away "+sender.NewUUID(nil)), t: t}
 	run := shortDir(t)
 	b.ConfigPath, b.Socket = filepath.Join(b.Dir, "config.toml"), filepath.Join(run, "admin.sock")
 	if b.TLS = o.TLS; b.TLS == nil {

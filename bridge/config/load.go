@@ -215,20 +215,21 @@ func (l *loader) warnf(p keyPath, hint, format string, args ...any) {
 }
 
 func (l *loader) add(s Severity, p keyPath, hint, text string) {
-	if l.isBroken(p) {
-		return
-	}
-	l.report.Problems = append(l.report.Problems, l.problem(s, p, hint, text))
+	l.note(p, l.problem(s, p, hint, text))
 }
 
 // addLive is add for what time alone changes.
 func (l *loader) addLive(s Severity, p keyPath, hint, text string) {
-	if l.isBroken(p) {
-		return
-	}
 	found := l.problem(s, p, hint, text)
 	found.Live = true
-	l.report.Problems = append(l.report.Problems, found)
+	l.note(p, found)
+}
+
+// note adds what was found about a key, unless the key could not be read at all.
+func (l *loader) note(p keyPath, found Problem) {
+	if !l.isBroken(p) {
+		l.report.Problems = append(l.report.Problems, found)
+	}
 }
 
 func (l *loader) problem(s Severity, p keyPath, hint, text string) Problem {
