@@ -53,6 +53,9 @@ type Bridge struct {
 	running  sync.WaitGroup // the goroutines that Start began
 	cleanUp  []func(context.Context) error
 
+	reloads chan chan error // requests that Run serves
+	ran     chan struct{}   // closed when Run is over
+
 	reloading sync.Mutex // one reload at a time, none during Stop
 
 	mu     sync.Mutex // guards what Reload changes and Report shows
@@ -78,10 +81,10 @@ func Start(ctx context.Context, opts Options, loaded *Loaded, report *config.Rep
 	if opts.DrainTimeout == 0 {
 		opts.DrainTimeout = 20 * time.Second
 	}
-	b := &Bridge{opts: opts, started: opts.Loader.Now(), registry: prometheus.NewRegistry()}
+	b := &Bridge{opts: opts, started: opts.Loader.Now(), registry: prometheus.NewRegistry(), reloads: make(chan chan error), ran: make(chan struct{})}
 	b.lifetime, b.end = context.WithCancel(context.WithoutCancel(ctx))
 	b.name = bridgeName(loaded.Config)
-	b.state = state{loaded: loaded, warnings: warningTexts(report), loadedAt: b.started}
+	b.state = state{loaded: loaded, warnings: append(b.unusedSockets(loaded.Config), warningTexts(report)...), loadedAt: b.started}
 	for _, step := range []func(context.Context) error{
 		b.startMetrics, b.startQueue, b.startOutputs, b.startReceiver, b.startAbsence, b.startAdmin,
 	} {

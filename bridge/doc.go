@@ -15,19 +15,22 @@
 // what the packages of the daemon import of each other; whoever changes it changes the architecture.
 //
 //	cmd/linuxguard-bridge    the command: a thin main, one file a subcommand
-//	    bridge, bridge/admin, bridge/config, bridge/logging, bridge/queue/local, bridge/queue/postgres, bridge/secret, bridge/sender,
-//	    bridge/signal, bridge/systemd, bridge/throwaway, outputs
+//	    bridge, bridge/admin, bridge/config, bridge/logging, bridge/permission, bridge/queue/local, bridge/queue/postgres, bridge/secret,
+//	    bridge/sender, bridge/signal, bridge/systemd, bridge/throwaway, outputs
 //	bridge                   wires the parts, owns their lifetimes
-//	    bridge/absence, bridge/admin, bridge/config, bridge/forward, bridge/logging, bridge/queue, bridge/queue/local,
-//	    bridge/queue/local/journal, bridge/queue/postgres, bridge/secret, bridge/signal, bridge/systemd, bridge/webhook, outputs,
-//	    outputs/all
+//	    bridge/absence, bridge/admin, bridge/config, bridge/forward, bridge/logging, bridge/pemfile, bridge/queue,
+//	    bridge/queue/local, bridge/queue/local/journal, bridge/queue/postgres, bridge/secret, bridge/signal, bridge/systemd, bridge/webhook,
+//	    outputs, outputs/all
 //	bridge/admin             metrics, health, status page and control socket
-//	    bridge/logging, bridge/queue, bridge/secret, bridge/signal
+//	    bridge/logging, bridge/pemfile, bridge/queue, bridge/secret, bridge/signal
 //	bridge/config            TOML files to a checked, immutable Config; resolves secrets
-//	    bridge/secret
+//	    bridge/pemfile, bridge/permission, bridge/secret, bridge/setting
 //	bridge/forward           one worker an output, inside a tenure
 //	    bridge/logging, bridge/queue, bridge/signal, outputs
 //	bridge/logging           slog as journal records, text or JSON
+//	bridge/pemfile           certificates and keys from files, and what is wrong with one
+//	    bridge/permission
+//	bridge/permission        whose a file is, and what to type
 //	bridge/queue             the queue's contract: types, errors, small interfaces
 //	    bridge/signal
 //	bridge/queue/local       the embedded engine: one log, one sync
@@ -38,20 +41,23 @@
 //	bridge/queue/queuemetrics  the metrics of every engine
 //	    bridge/queue
 //	bridge/secret            a secret that can't print itself
+//	    bridge/permission
 //	bridge/sender            signs and posts as LinuxGuard does
+//	    bridge/pemfile
+//	bridge/setting           the types of settings that refer to files
 //	bridge/signal            LinuxGuard's payload
 //	bridge/absence           the alarm when nothing comes
 //	    bridge/logging
 //	bridge/systemd           the service manager
 //	bridge/throwaway         certificates for the demo
 //	bridge/webhook           the HTTPS receiver: limits, signature, freshness, the LRU of answered deliveries, answer
-//	    bridge/logging, bridge/queue, bridge/secret, bridge/signal
+//	    bridge/logging, bridge/pemfile, bridge/queue, bridge/secret, bridge/signal
 //	outputs                  the Output interface, its error types, the kinds
 //	    bridge/secret, bridge/signal
 //	outputs/all              the one literal table of kinds
 //	    outputs, outputs/file, outputs/splunkhec, outputs/syslog
 //	outputs/file             one kind of destination each: format and transport
-//	    outputs, outputs/mapping
+//	    bridge/setting, outputs, outputs/mapping
 //	outputs/mapping          every rule by which a field is written, in every format
 //	    bridge/signal, outputs, outputs/syslog/rfc5424
 //	outputs/splunkhec
@@ -60,7 +66,7 @@
 //	    outputs, outputs/mapping, outputs/tlsclient
 //	outputs/syslog/rfc5424   the pure encoder
 //	outputs/tlsclient        TLS settings that outputs share
-//	    outputs
+//	    bridge/pemfile, bridge/setting, outputs
 //
 // Only this package and the command import an engine of the queue.
 package bridge

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,26 +25,13 @@ type Loader struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 	Strict  bool // see config.Options
-	Outside bool // not started by systemd: credentials are those of the running service, if root asks
-	Pretend bool // Outside, and make up the credentials that are out of reach: for looking at the file only
-}
-
-// Where root finds credentials outside of the service: systemd shows those of a running one (systemd.exec(5)), and the
-// packaged unit loads them from the other.
-const (
-	whileRunning = "/run/credentials/linuxguard-bridge.service"
-	loadedFrom   = "/etc/linuxguard-bridge/credentials"
-)
-
-func (l *Loader) resolver() *secret.Resolver {
-	switch {
-	case l.Pretend:
-		return secret.NewCheckResolver(l.Getenv, whileRunning, loadedFrom)
-	case l.Outside:
-		return secret.NewOutsideResolver(l.Getenv, whileRunning, loadedFrom)
-	default:
-		return secret.NewResolver(l.Getenv)
-	}
+	// Secrets look references up; nil: those of this process, as systemd has started it.
+	Secrets *secret.Resolver
+	// Service, Roots, MemoryLimit and SocketUnit: see config.Options.
+	Service     config.Service
+	Roots       *x509.CertPool
+	MemoryLimit int64
+	SocketUnit  string
 }
 
 // Loaded is a configuration with the way to its outputs.
@@ -64,11 +52,11 @@ func (l *Loader) Load(path string) (*Loaded, *config.Report) {
 	return loaded, report
 }
 
-// LoadBytes is Load for a file in memory; name is what reports call it.
-func (l *Loader) LoadBytes(name string, data []byte) (*Loaded, *config.Report) {
+// LoadFiles is Load for files in memory.
+func (l *Loader) LoadFiles(files []config.File) (*Loaded, *config.Report) {
 	loaded := newLoaded()
 	var report *config.Report
-	if loaded.Config, report = config.LoadBytes(name, data, l.options(loaded)); loaded.Config == nil {
+	if loaded.Config, report = config.LoadFiles(files, l.options(loaded)); loaded.Config == nil {
 		return nil, report
 	}
 	return loaded, report
@@ -79,9 +67,13 @@ func newLoaded() *Loaded {
 }
 
 func (l *Loader) options(loaded *Loaded) config.Options {
-	resolver := l.resolver()
+	resolver := l.Secrets
+	if resolver == nil {
+		resolver = secret.NewResolver(l.Getenv)
+	}
 	return config.Options{
 		Resolver: resolver, Getenv: l.Getenv, Now: l.Now, Strict: l.Strict,
+		Service: l.Service, Roots: l.Roots, MemoryLimit: l.MemoryLimit, SocketUnit: l.SocketUnit,
 		// What is made here shows whether it can be, and nothing more: it holds nothing that had to be closed.
 		Construct: func(o *config.Output) ([]config.OutputWarning, error) {
 			_, warnings, err := l.construct(o, resolver, nil)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
+	"github.com/linuxguard/linuxguard-bridge/bridge/pemfile"
 	"github.com/linuxguard/linuxguard-bridge/bridge/webhook"
 )
 
@@ -28,6 +29,9 @@ func (b *Bridge) startReceiver(ctx context.Context) error {
 			return errors.New(`server.listen is ["systemd"] but systemd handed over no socket: enable linuxguard-bridge.socket, or name an address`)
 		}
 	}
+	for _, text := range b.unusedSockets(cfg) {
+		b.opts.Log.Warn("a socket that nobody reads", "problem", text)
+	}
 	server, err := webhook.NewServer(opts, handler) //nolint:contextcheck // its own goroutines begin in Start
 	if err != nil {
 		return fmt.Errorf("setting up the listener: %w", err)
@@ -41,6 +45,24 @@ func (b *Bridge) startReceiver(ctx context.Context) error {
 	}
 	b.deferStop(server.Shutdown)
 	return nil
+}
+
+// unusedSockets says which sockets systemd has handed over that nobody listens on by cfg: it holds the port all the same, so that whoever
+// connects there waits without an answer. Our copies are closed.
+func (b *Bridge) unusedSockets(cfg *config.Config) []string {
+	if usesSystemd(cfg) {
+		return nil
+	}
+	var texts []string
+	for _, s := range b.opts.Sockets {
+		if s.Name == adminSocketName {
+			continue
+		}
+		_ = s.Close() // again, after a reload
+		texts = append(texts, fmt.Sprintf("systemd holds the socket %s at %s, but server.listen is not [\"systemd\"]: whoever connects there waits for nobody; "+
+			"disable the socket unit (systemctl disable --now linuxguard-bridge.socket), or set listen = [\"systemd\"] and restart", s.Name, s.Addr()))
+	}
+	return texts
 }
 
 func usesSystemd(cfg *config.Config) bool {
@@ -84,6 +106,7 @@ func (b *Bridge) startAdmin(ctx context.Context) error {
 	cfg := b.state.loaded.Config
 	b.admin = admin.New(admin.Options{
 		Source: b, Queue: b.queue, Metrics: b.registry, Log: b.opts.Log, Now: b.opts.Loader.Now, Access: adminAccess(cfg),
+		Reload: b.AskReload,
 	})
 	if err := b.registry.Register(admin.NewCollector(b, b.queue)); err != nil {
 		return err
@@ -148,7 +171,7 @@ func adminTLS(cfg *config.Config) (*tls.Config, error) {
 	if cfg.Admin.TLSCert == "" {
 		return nil, nil
 	}
-	pair, err := tls.LoadX509KeyPair(cfg.Admin.TLSCert, cfg.Admin.TLSKey)
+	pair, err := pemfile.KeyPair(cfg.Admin.TLSCert, cfg.Admin.TLSKey)
 	if err != nil {
 		return nil, fmt.Errorf("admin.tls_cert: %w", err)
 	}

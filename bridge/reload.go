@@ -20,7 +20,7 @@ func (b *Bridge) Reload(ctx context.Context) error {
 	defer b.reloading.Unlock()
 	old := b.snapshot()
 	if old.stopping {
-		return errors.New("the bridge is stopping")
+		return errStopping
 	}
 	loaded, report := b.opts.Loader.Load(b.opts.Path)
 	if loaded == nil {
@@ -33,7 +33,7 @@ func (b *Bridge) Reload(ctx context.Context) error {
 	needs = append(needs, restartNeeded(old.loaded.Config, loaded.Config)...)
 	now := b.opts.Loader.Now()
 	b.mu.Lock()
-	b.state.loaded, b.state.loadedAt, b.state.warnings = loaded, now, warningTexts(report)
+	b.state.loaded, b.state.loadedAt, b.state.warnings = loaded, now, append(b.unusedSockets(loaded.Config), warningTexts(report)...)
 	b.state.lastReload, b.state.reloadError, b.state.restartNeeded = now, "", needs
 	b.mu.Unlock()
 	for _, w := range report.Warnings() {
@@ -48,6 +48,8 @@ func (b *Bridge) Reload(ctx context.Context) error {
 	}
 	return nil
 }
+
+var errStopping = errors.New("the bridge is stopping")
 
 // credentials are the names of what systemd handed over.
 func (b *Bridge) credentials() []string {

@@ -17,6 +17,7 @@ const statusInterval = 5 * time.Second
 func (b *Bridge) Run(ctx context.Context, reload <-chan os.Signal) error {
 	life, end := context.WithCancel(ctx)
 	defer end()
+	defer close(b.ran)
 	if err := b.startWatchdog(life); err != nil {
 		return err
 	}
@@ -38,6 +39,8 @@ func (b *Bridge) Run(ctx context.Context, reload <-chan os.Signal) error {
 			return fmt.Errorf("a listener failed: %w", err)
 		case <-reload:
 			b.signalledReload(ctx)
+		case answer := <-b.reloads:
+			answer <- b.Reload(ctx)
 		}
 	}
 }
@@ -57,6 +60,22 @@ func (b *Bridge) signalledReload(ctx context.Context) {
 	if err := b.opts.Notifier.Ready(b.statusLine()); err != nil {
 		b.opts.Log.Warn("the service manager was not told that the reload is over", "error", err)
 	}
+}
+
+// AskReload has the loop of Run reload, and says what came of it: whoever asks by a signal never learns that.
+func (b *Bridge) AskReload(ctx context.Context) (restartNeeded []string, err error) {
+	answer := make(chan error, 1)
+	select {
+	case b.reloads <- answer:
+	case <-b.ran:
+		return nil, errStopping
+	case <-ctx.Done():
+		return nil, fmt.Errorf("another reload is under way: %w", ctx.Err())
+	}
+	if err := <-answer; err != nil {
+		return nil, err
+	}
+	return b.snapshot().restartNeeded, nil
 }
 
 // startWatchdog pings the service manager while the parts that matter go on.

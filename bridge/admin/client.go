@@ -96,6 +96,11 @@ func (c *Client) Losses(ctx context.Context) (list LossList, err error) {
 	return list, c.call(ctx, http.MethodGet, "/v1/losses", nil, &list)
 }
 
+// Reload has the bridge read its configuration again.
+func (c *Client) Reload(ctx context.Context) (a ReloadAnswer, err error) {
+	return a, c.call(ctx, http.MethodPost, "/v1/reload", nil, &a)
+}
+
 // AcknowledgeLoss says that the caller knows of a loss, and returns it.
 func (c *Client) AcknowledgeLoss(ctx context.Context, id uint64) (l Loss, err error) {
 	return l, c.call(ctx, http.MethodPost, "/v1/losses/"+strconv.FormatUint(id, 10)+"/acknowledge", nil, &l)

@@ -45,6 +45,7 @@ func (s *Server) controlRoutes() http.Handler {
 	mux.Handle("GET /v1/audit", s.answer(s.auditRange))
 	mux.Handle("GET /v1/losses", s.answer(s.listLosses))
 	mux.Handle("POST /v1/losses/{id}/acknowledge", s.answer(s.acknowledgeLoss))
+	mux.Handle("POST /v1/reload", s.answer(s.reload))
 	mux.Handle("POST /v1/queue/replay", s.answer(s.replay))
 	mux.Handle("POST /v1/queue/forget", s.answer(s.forget))
 	mux.HandleFunc("GET /v1/queue/backup", s.backup)
@@ -92,6 +93,15 @@ func statusOf(err error) int {
 	default:
 		return http.StatusInternalServerError
 	}
+}
+
+func (s *Server) reload(ctx context.Context, r *http.Request) (any, error) {
+	s.logAction(ctx, r, "reload asked for", "reload_asked", nil) // what comes of it has lines of its own
+	restartNeeded, err := s.opts.Reload(ctx)
+	if err != nil {
+		return nil, errors.New(logging.OneLine(err))
+	}
+	return ReloadAnswer{RestartNeeded: restartNeeded}, nil
 }
 
 func (s *Server) listQuarantine(ctx context.Context, r *http.Request) (any, error) {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/pemfile"
 )
 
 // Finding is one thing that an operator should know of, in a line that says what to do.
@@ -40,9 +42,6 @@ func (f Finding) RunbookURL() string {
 // IsProblem reports whether it is more than a warning.
 func (f Finding) IsProblem() bool { return f.Severity == SeverityProblem }
 
-// expiresSoon is how long before its end a certificate is worth a word.
-const expiresSoon = 30 * 24 * time.Hour
-
 // findings are all that is to be said of a status, the worst first.
 func findings(st *Status) []Finding {
 	all := append([]Finding(nil), st.found...)
@@ -63,7 +62,7 @@ func findings(st *Status) []Finding {
 		}
 	}
 	for _, c := range st.Certificates {
-		if left := c.NotAfter.Sub(st.At); left < expiresSoon {
+		if left := c.NotAfter.Sub(st.At); left < pemfile.ExpiryNotice {
 			add(Finding{Severity: SeverityWarning, Runbook: "linuxguardcertificateexpiring", key: "certificate " + c.Name,
 				Text: fmt.Sprintf("certificate %s ends in %s, %s", c.Name, FormatDuration(left), formatTime(c.NotAfter))})
 		}

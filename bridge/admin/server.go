@@ -59,6 +59,8 @@ type Options struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	Access  Access
+	// Reload reads the configuration again and says what still needs a restart, or why the old configuration stays in force.
+	Reload func(context.Context) (restartNeeded []string, err error)
 }
 
 // Access says who may read over the HTTP listener.

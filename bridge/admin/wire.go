@@ -127,3 +127,8 @@ type TraceOutput struct {
 	Level   string    `json:"level,omitempty"`
 	At      time.Time `json:"at,omitzero"` // not later than this, in milliseconds: deliveries are remembered by ranges of up to a minute
 }
+
+// ReloadAnswer says what came of a reload that is in force.
+type ReloadAnswer struct {
+	RestartNeeded []string `json:"restart_needed,omitempty"` // keys that stay as they were until a restart
+}

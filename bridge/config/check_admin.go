@@ -19,12 +19,14 @@ func (l *loader) checkAdmin() {
 	}
 	if a.Socket == "" {
 		l.cfg.Admin.Socket = filepath.Join(l.directory("RUNTIME_DIRECTORY", defaultRuntimeDirectory), "admin.sock")
+		l.file.Admin.Socket = l.cfg.Admin.Socket
 	}
 	if err := checkSocketPath(l.cfg.Admin.Socket); err != nil {
 		l.errorf(at.key("socket"), "", "%s", err)
 	} else {
 		l.listens = append(l.listens, listenUse{at.key("socket"), address{network: "unix", path: l.cfg.Admin.Socket}})
 	}
+	l.canWrite(at.key("socket"), l.cfg.Admin.Socket)
 	l.checkAdminLogin(at, a)
 	if a.TLSCert != "" || a.TLSKey != "" {
 		l.checkKeyPair(at.key("tls_cert"), at.key("tls_key"), a.TLSCert, a.TLSKey)
@@ -39,6 +41,7 @@ func (l *loader) checkAdminLogin(at keyPath, a adminTable) {
 		l.errorf(at.key("username"), "", "needs a password")
 	case a.Password != "" && a.Username == "":
 		l.cfg.Admin.Username = defaultUsername
+		l.file.Admin.Username = defaultUsername
 	case strings.Contains(a.Username, ":"):
 		l.errorf(at.key("username"), "", "can't hold a colon (RFC 7617 section 2)")
 	}

@@ -98,6 +98,9 @@ func (l *loader) listen(at keyPath, text string) (address, bool) {
 		l.errorf(at, `for instance "0.0.0.0:8443", "[::]:8443" or "unix:/run/name.sock"`, "%s", err)
 		return addr, false
 	}
+	if addr.network == "unix" {
+		l.canWrite(at, addr.path)
+	}
 	for _, other := range l.listens {
 		if addr.clashes(other.addr) {
 			l.errorf(at, "", "%q clashes with %s", text, other.at)

@@ -20,57 +20,57 @@ func (l *loader) checkOutputs() {
 	if len(tables) == 0 {
 		l.errorf(path("output"), "add an [output.NAME] table with a type", "there is no output: signals would go nowhere")
 	}
+	var writes []writtenFile
 	for _, name := range sortedKeys(tables) {
-		l.checkOutput(name, tables[name])
+		writes = append(writes, l.checkOutput(name, tables[name])...)
 	}
-	l.checkSharedFiles(tables)
+	l.checkSharedFiles(writes)
 }
 
-// checkSharedFiles reports outputs that write to one file: each would cut and rotate under the other's hands. A file is
-// what a key called path names; "-" is standard output.
-func (l *loader) checkSharedFiles(tables map[string]any) {
-	first := map[string]string{}
-	for _, name := range sortedKeys(tables) {
-		table, _ := tables[name].(map[string]any)
-		file, ok := table["path"].(string)
-		if !ok || file == "-" {
-			continue
+// checkSharedFiles reports outputs that write to one file: each would cut and rotate under the other's hands.
+func (l *loader) checkSharedFiles(writes []writtenFile) {
+	first := map[string]keyPath{}
+	for _, w := range writes {
+		file := filepath.Clean(string(w.path))
+		if other, taken := first[file]; taken {
+			l.errorf(w.at, "every output needs its own", "%q is the file of output %s too", w.path, other[1])
+		} else {
+			first[file] = w.at
 		}
-		if other, taken := first[filepath.Clean(file)]; taken {
-			l.errorf(path("output", name, "path"), "every output needs its own", "%q is the file of output %s too", file, other)
-		}
-		first[filepath.Clean(file)] = name
 	}
 }
 
-// checkOutput reads one output's table: the common keys here, the kind's own by constructing it.
-func (l *loader) checkOutput(name string, value any) {
+// checkOutput reads one output's table: the common keys here, the kind's own by constructing it. It returns the files that the output writes.
+func (l *loader) checkOutput(name string, value any) []writtenFile {
 	at := path("output", name)
 	table, ok := value.(map[string]any)
 	if !ok {
 		l.errorf(at, "write [output.NAME]", "must be a table, not %s", describe(value))
-		return
+		return nil
 	}
 	l.checkName(at, name)
 	var common outputTable
 	common.setDefaults()
 	theirs := func(string) bool { return true }
 	l.binder().table(at, table, reflect.ValueOf(&common).Elem(), theirs, nil)
+	refs := &references{outside: map[string]string{}}
 	o := Output{
 		Name: name, Type: common.Type, StartAt: common.StartAt,
-		DropOldest:  common.WhenFull == "drop_oldest",
-		Match:       l.checkMatch(at.key("match"), common.Match),
-		Decode:      l.decoder(at, table),
-		Fingerprint: l.fingerprint(name, table),
+		DropOldest: common.WhenFull == "drop_oldest",
+		Match:      l.checkMatch(at.key("match"), common.Match),
+		Decode:     l.decoder(at, table, refs),
 	}
 	l.oneOf(at.key("when_full"), common.WhenFull, "block", "drop_oldest")
 	l.oneOf(at.key("start_at"), common.StartAt, "now", "oldest")
 	l.construct(at, &o)
+	l.outputs = append(l.outputs, outputSettings{at, common, refs.settings})
+	o.Fingerprint = l.fingerprint(name, table, refs)
 	l.cfg.Outputs = append(l.cfg.Outputs, o)
+	return refs.writes
 }
 
-// decoder makes an output's Decode.
-func (l *loader) decoder(at keyPath, table map[string]any) func(any) error {
+// decoder makes an output's Decode. While the file is loaded it fills refs.
+func (l *loader) decoder(at keyPath, table map[string]any, refs *references) func(any) error {
 	common := namesOf(fieldsOf(reflect.TypeFor[outputTable]()))
 	isCommon := func(key string) bool { return slices.Contains(common, key) }
 	return func(settings any) error {
@@ -80,14 +80,18 @@ func (l *loader) decoder(at keyPath, table map[string]any) func(any) error {
 		}
 		var found []Problem
 		b := &binder{elsewhere: tablesOf(), problem: func(at keyPath, text, hint string) {
-			found = append(found, l.problem(Error, at, hint, text))
+			p := l.problem(Error, at, hint, text)
+			p.cause = true
+			found = append(found, p)
 		}}
 		b.table(at, table, dst.Elem(), isCommon, common)
-		if len(found) == 0 {
-			return nil
-		}
 		if !l.loaded {
 			l.report.Problems = append(l.report.Problems, found...)
+			refs.settings = dst.Elem()
+			l.refer(at, dst.Elem(), refs)
+		}
+		if len(found) == 0 {
+			return nil
 		}
 		return &DecodeError{found}
 	}

@@ -13,11 +13,13 @@ import (
 
 // Bounds of [queue] and [dedupe].
 const (
-	minQueueBytes = 64 << 10
-	maxQueueBytes = 1 << 50
-	lowCapacity   = 1000 // warned of
-	maxCapacity   = 100_000_000
-	maxWindow     = 2 * 365 * 24 * time.Hour
+	minQueueBytes    = 64 << 10
+	maxQueueBytes    = 1 << 50
+	lowCapacity      = 1000 // warned of
+	maxCapacity      = 100_000_000
+	deliveryBytes    = 130       // what remembering one delivery takes of memory
+	besideDeliveries = 128 << 20 // what senders without the secret can make the receiver hold at the defaults
+	maxWindow        = 2 * 365 * 24 * time.Hour
 )
 
 // Where the daemon keeps its things when systemd doesn't say.
@@ -43,6 +45,7 @@ func (l *loader) checkQueue() {
 	shared := q.Kind == "postgres"
 	if q.Directory == "" && !shared {
 		q.Directory = l.directory("STATE_DIRECTORY", defaultStateDirectory)
+		l.file.Queue.Directory = q.Directory
 	}
 	l.cfg.Queue = Queue{Directory: q.Directory, MaxBytes: q.MaxBytes, QuarantineMaxBytes: q.QuarantineMaxBytes, Keep: time.Duration(q.Keep)}
 	within(l, at.key("max_bytes"), q.MaxBytes, minQueueBytes, maxQueueBytes, FormatSize)
@@ -53,6 +56,10 @@ func (l *loader) checkQueue() {
 	l.checkRoom(at, q)
 	if l.cfg.Server.StateDirectory == "" {
 		l.cfg.Server.StateDirectory = q.Directory
+		l.file.Server.StateDirectory = q.Directory
+	}
+	if l.cfg.Server.ACME != nil {
+		l.canWrite(path("server", "state_directory"), l.cfg.Server.StateDirectory)
 	}
 	if shared {
 		l.checkSharedQueue(at, q)
@@ -87,6 +94,7 @@ func (l *loader) checkDirectory(at keyPath, q queueTable) {
 		l.errorf(at, "", "must begin with a slash, not %q", q.Directory)
 		return
 	}
+	l.canWrite(at, q.Directory)
 	info, err := os.Stat(q.Directory)
 	switch {
 	case err != nil && !os.IsNotExist(err):
@@ -128,6 +136,10 @@ func (l *loader) checkDedupe() {
 	l.cfg.Dedupe = Dedupe(d)
 	within(l, at.key("capacity"), d.Capacity, 1, maxCapacity, formatInt)
 	within(l, at.key("window"), d.Window, time.Second, maxWindow, formatDuration)
+	if need := int64(d.Capacity) * deliveryBytes; l.opts.MemoryLimit > 0 && need+besideDeliveries > l.opts.MemoryLimit {
+		l.warnf(at.key("capacity"), "raise MemoryHigh= and MemoryMax= of the unit, or lower it",
+			"the memory of %d deliveries takes up to %s of the %s that the service manager grants", d.Capacity, roughSize(need), roughSize(l.opts.MemoryLimit))
+	}
 	if d.Capacity > 0 && d.Capacity < lowCapacity {
 		l.warnf(at.key("capacity"), "", "a memory of %d deliveries is soon full, and what it forgets too early can't be told from a replay", d.Capacity)
 	}

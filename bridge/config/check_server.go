@@ -52,8 +52,16 @@ func (l *loader) checkListen(at keyPath, texts []string) []listenUse {
 			addresses = append(addresses, listenUse{at.index(i), addr})
 		}
 	}
-	if slices.Contains(texts, systemdSockets) && len(texts) > 1 {
+	activated := slices.Contains(texts, systemdSockets)
+	if activated && len(texts) > 1 {
 		l.errorf(at, "list the other addresses in the socket unit", `"systemd" can't be mixed with other addresses`)
+	}
+	switch unit := l.opts.SocketUnit; {
+	case activated && unit != "" && unit != "active":
+		l.errorf(at, "systemctl enable --now linuxguard-bridge.socket", `is ["systemd"], and the socket unit is %s: the service would be handed no socket`, unit)
+	case !activated && unit == "active":
+		l.warnf(at, `systemctl disable --now linuxguard-bridge.socket, or listen = ["systemd"]`,
+			"the socket unit is active and holds its port, but the bridge doesn't listen there: whoever connects to it waits for nobody")
 	}
 	return addresses
 }
@@ -74,7 +82,9 @@ func (l *loader) checkTransport(at keyPath, s serverTable) {
 		l.errorf(at, "keep one", "tls_cert with tls_key, [server.acme] and plaintext exclude each other")
 	}
 	if hasFiles {
-		l.checkKeyPair(at.key("tls_cert"), at.key("tls_key"), s.TLSCert, s.TLSKey)
+		if pair, ok := l.checkKeyPair(at.key("tls_cert"), at.key("tls_key"), s.TLSCert, s.TLSKey); ok {
+			l.checkServerCertificate(at.key("tls_cert"), pair)
+		}
 	}
 	if s.ClientCAFile == "" {
 		return

@@ -1,45 +1,92 @@
 package config
 
 import (
+	"bytes"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io"
-	"io/fs"
 	"os"
-	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/linuxguard/linuxguard-bridge/bridge/pemfile"
 )
 
-// maxFileBytes bounds what is read of a file of certificates: a system's bundle is 250 KiB.
-const maxFileBytes = 4 << 20
-
-// expiryWarning is how long before a certificate's end the operator is told.
-const expiryWarning = 14 * 24 * time.Hour
-
 // checkKeyPair looks whether the certificate and key can be read and used, and for how long.
-func (l *loader) checkKeyPair(certAt, keyAt keyPath, certFile, keyFile string) {
+func (l *loader) checkKeyPair(certAt, keyAt keyPath, certFile, keyFile string) (pair tls.Certificate, ok bool) {
 	if certFile == "" {
 		l.errorf(certAt, "", "is missing: a key needs its certificate")
 	}
 	if keyFile == "" {
 		l.errorf(keyAt, "", "is missing: a certificate needs its key")
 	}
-	certPEM, certOK := l.readFile(certAt, certFile)
-	keyPEM, keyOK := l.readFile(keyAt, keyFile)
-	if keyOK {
-		l.checkKeyMode(keyAt, keyFile)
+	if certFile == "" || keyFile == "" {
+		return pair, false
 	}
+	certOK, keyOK := l.canRead(certAt, certFile), l.canRead(keyAt, keyFile)
+	l.checkKeyMode(keyAt, keyFile)
 	if !certOK || !keyOK {
-		return
+		return pair, false
 	}
-	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	pair, err := pemfile.KeyPair(certFile, keyFile)
 	if err != nil {
-		l.errorf(certAt, "", "the certificate and the key can't be used together: %s", err)
-		return
+		l.pairError(certAt, keyAt, keyFile, err)
+		return pair, false
 	}
 	l.checkExpiry(certAt, pair.Leaf)
+	return pair, true
+}
+
+// pairError reports what is wrong with a pair at the file that is to blame; without one of them the other can still be looked at.
+func (l *loader) pairError(certAt, keyAt keyPath, keyFile string, err error) {
+	at := certAt
+	var bad *pemfile.Error
+	if errors.As(err, &bad) && bad.File == keyFile {
+		at = keyAt
+	} else if _, keyErr := pemfile.Read(keyFile); keyErr != nil {
+		l.errorf(keyAt, "", "%s", keyErr)
+	}
+	l.errorf(at, "", "%s", err)
+}
+
+// fastRSABits is the size of an RSA key up to which a handshake costs about a millisecond.
+const fastRSABits = 2048
+
+// checkServerCertificate looks at what LinuxGuard will see: who signed it, which names it has, what its key costs.
+func (l *loader) checkServerCertificate(at keyPath, pair tls.Certificate) {
+	leaf := pair.Leaf
+	if len(leaf.DNSNames)+len(leaf.IPAddresses) == 0 {
+		l.warnf(at, "ask for one with the name as subjectAltName: openssl req ... -addext subjectAltName=DNS:hooks.example.com",
+			"the certificate has its name in CN alone, where no client looks any more: LinuxGuard will refuse to deliver")
+	}
+	if key, ok := leaf.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > fastRSABits {
+		l.warnf(at, "use ECDSA P-256: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256",
+			"each new connection costs the CPU many times more with an RSA key of %d bits than with ECDSA P-256, and LinuxGuard may open one for each webhook", key.N.BitLen())
+	}
+	l.checkChain(at, pair)
+}
+
+// checkChain warns of a certificate that strangers don't trust. LinuxGuard says nothing when it refuses one, and everything on this side is green.
+func (l *loader) checkChain(at keyPath, pair tls.Certificate) {
+	if l.opts.Roots == nil {
+		return
+	}
+	leaf, between := pair.Leaf, x509.NewCertPool()
+	for _, der := range pair.Certificate[1:] {
+		if cert, err := x509.ParseCertificate(der); err == nil {
+			between.AddCert(cert)
+		}
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: l.opts.Roots, Intermediates: between, CurrentTime: l.opts.Now()})
+	switch hint := "behind a proxy that ends TLS its certificate counts, not this one"; {
+	case !errors.As(err, new(x509.UnknownAuthorityError)):
+	case bytes.Equal(leaf.RawIssuer, leaf.RawSubject):
+		l.warnf(at, hint, "the certificate is self-signed: LinuxGuard trusts public certificate authorities only and will refuse to deliver")
+	case len(pair.Certificate) == 1:
+		l.warnf(at, "use the file with the whole chain, often called fullchain.pem: the server's certificate first, then its CA's",
+			"this host's roots don't lead to the certificate, and its file has no chain: LinuxGuard will refuse to deliver")
+	default:
+		l.warnf(at, hint, "the certificate's chain leads to none of this host's roots: LinuxGuard trusts public certificate authorities only and will refuse to deliver")
+	}
 }
 
 // checkExpiry looks at the time for which a certificate is good.
@@ -54,7 +101,7 @@ func (l *loader) checkExpiry(at keyPath, cert *x509.Certificate) {
 		l.addLive(severity, at, "renew it", "the certificate has expired on "+cert.NotAfter.UTC().Format(day)+": LinuxGuard will refuse to deliver")
 	case now.Before(cert.NotBefore):
 		l.warnf(at, "is this host's clock right?", "the certificate is not valid before %s", cert.NotBefore.UTC().Format(day))
-	case now.Add(expiryWarning).After(cert.NotAfter):
+	case now.Add(pemfile.ExpiryNotice).After(cert.NotAfter):
 		l.addLive(Warning, at, "renew it", "the certificate expires on "+cert.NotAfter.UTC().Format(day))
 	}
 }
@@ -69,46 +116,10 @@ func (l *loader) checkKeyMode(at keyPath, file string) {
 
 // checkCAFile looks whether a file holds certificates.
 func (l *loader) checkCAFile(at keyPath, file string) {
-	pem, ok := l.readFile(at, file)
-	if ok && !x509.NewCertPool().AppendCertsFromPEM(pem) {
-		l.errorf(at, "", "%q holds no PEM certificate", file)
+	if !l.canRead(at, file) {
+		return
 	}
-}
-
-// readFile reads a file that the configuration names; an empty name is the caller's to report.
-func (l *loader) readFile(at keyPath, file string) ([]byte, bool) {
-	if file == "" {
-		return nil, false
+	if _, err := pemfile.Pool(file); err != nil {
+		l.errorf(at, "", "%s", err)
 	}
-	data, err := readRegular(file)
-	if err != nil {
-		l.errorf(at, "", "can't read %q: %s", file, err)
-		return nil, false
-	}
-	return data, true
-}
-
-// readRegular reads a regular file of at most maxFileBytes. A pipe in its place doesn't make it wait.
-func readRegular(file string) ([]byte, error) {
-	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0) //nolint:gosec // the operator names the file in the configuration
-	if err != nil {
-		return nil, reason(err)
-	}
-	defer f.Close() //nolint:errcheck // read only
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.New("not a regular file")
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
-	if err == nil && len(data) > maxFileBytes {
-		err = errors.New("too large: longer than " + FormatSize(maxFileBytes))
-	}
-	return data, reason(err)
-}
-
-// reason is a file error without the operation and the path, which the text around it has said.
-func reason(err error) error {
-	if p := new(fs.PathError); errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }

@@ -22,6 +22,8 @@ type Config struct {
 	Admin     Admin
 	Log       Log
 	Outputs   []Output // in the order of their names
+
+	Settings []Setting // every key with its value, in the order of the documentation
 }
 
 // Server is [server].

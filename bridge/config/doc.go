@@ -5,7 +5,7 @@
 //	  └─────locate──▶ line and column ───┴──▶ Report ◀───────┘
 //	       (locate.go)     of every key
 //
-// The names of the keys are a contract; packaging/config.toml explains each. Durations are Go's ("5m"), sizes are
+// The names of the keys are a contract; packaging/config.reference.toml explains each. Durations are Go's ("5m"), sizes are
 // "64KiB", "2GiB" or plain bytes. Endpoints and outputs are named tables.
 //
 // Every problem of a file is reported at once, each with file, line, column and key, errors apart from warnings. The

@@ -10,7 +10,7 @@ import (
 )
 
 // The structs of this file are the configuration file as it is written: what each key takes and its default. The
-// meaning of every key is explained in packaging/config.toml.
+// meaning of every key is explained in packaging/config.reference.toml.
 
 // fileTable is the whole file.
 type fileTable struct {

@@ -4,46 +4,74 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"strings"
+	"reflect"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/pemfile"
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
+	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 )
 
-// fingerprint hashes an output's table together with everything outside of the file that the table refers to:
-// secrets, and the contents of files whose key ends in _file. A kind needs no code for that, as long as it names its
-// keys so.
-func (l *loader) fingerprint(name string, table map[string]any) string {
-	outside := map[string]string{}
-	l.referred(path("output", name), table, outside)
-	text, err := json.Marshal([]any{name, table, outside})
+// references are what the settings of one output refer to outside of the file, by their types.
+type references struct {
+	outside map[string]string // secrets and files that are read, to the hash of what they hold
+	writes  []writtenFile
+
+	settings reflect.Value // the kind's own, invalid until they are decoded
+}
+
+// writtenFile is one file that an output writes.
+type writtenFile struct {
+	at   keyPath
+	path setting.WriteFile
+}
+
+// fingerprint hashes an output's table together with everything outside of the file that its settings refer to.
+func (l *loader) fingerprint(name string, table map[string]any, refs *references) string {
+	text, err := json.Marshal([]any{name, table, refs.outside})
 	if err != nil { // NaN and infinity, which no output takes
 		text = []byte(err.Error())
 	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])
+	return digest(text)
 }
 
-// referred collects what the values of a table refer to.
-func (l *loader) referred(at keyPath, value any, outside map[string]string) {
-	switch v := value.(type) {
-	case map[string]any:
-		for k, inner := range v {
-			l.referred(at.key(k), inner, outside)
+// refer collects what settings, a struct or a part of one, refer to, and judges whether the service can use it.
+func (l *loader) refer(at keyPath, v reflect.Value, refs *references) {
+	switch value := v.Interface().(type) {
+	case secret.Ref:
+		if value.IsValid() {
+			refs.outside[string(value)] = l.digestOfSecret(value)
+			l.warnUnseen(at, value)
 		}
-	case []any:
-		for i, inner := range v {
-			l.referred(at.index(i), inner, outside)
+		return
+	case setting.ReadFile:
+		if value != "" {
+			refs.outside[string(value)] = digestOfFile(string(value))
+			l.canRead(at, string(value))
 		}
-	case []map[string]any:
-		for i, inner := range v {
-			l.referred(at.index(i), inner, outside)
+		return
+	case setting.WriteFile:
+		if value != "" && value != setting.Stdout {
+			refs.writes = append(refs.writes, writtenFile{at, value})
+			l.canWrite(at, string(value))
 		}
-	case string:
-		if secret.Ref(v).IsValid() {
-			outside[v] = l.digestOfSecret(secret.Ref(v))
-			l.warnUnseen(at, secret.Ref(v))
-		} else if strings.HasSuffix(at[len(at)-1], "_file") {
-			outside[v] = digestOfFile(v)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			l.refer(at, v.Elem(), refs)
+		}
+	case reflect.Struct:
+		for _, f := range fieldsOf(v.Type()) {
+			l.refer(at.key(f.name), v.FieldByIndex(f.index), refs)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			l.refer(at.index(i), v.Index(i), refs)
+		}
+	case reflect.Map:
+		for it := v.MapRange(); it.Next(); {
+			l.refer(at.key(it.Key().String()), it.Value(), refs)
 		}
 	}
 }
@@ -53,15 +81,18 @@ func (l *loader) digestOfSecret(ref secret.Ref) string {
 	if err != nil {
 		return err.Error()
 	}
-	sum := sha256.Sum256([]byte(value.Reveal()))
-	return hex.EncodeToString(sum[:])
+	return digest([]byte(value.Reveal()))
 }
 
 func digestOfFile(path string) string {
-	data, err := readRegular(path)
+	data, err := pemfile.Read(path)
 	if err != nil {
 		return err.Error()
 	}
+	return digest(data)
+}
+
+func digest(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
 }

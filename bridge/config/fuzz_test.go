@@ -31,7 +31,7 @@ func FuzzLoad(f *testing.F) {
 	addCases(f)
 	f.Add("[endpoint.\"\\u001b[31m\"]\npath = \"/a\"\n[endpoint.x]\npath = \"/a\"\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		cfg, report := LoadBytes("config.toml", []byte(text), Options{
+		cfg, report := LoadFiles([]File{{Name: "config.toml", Data: []byte(text)}}, Options{
 			Getenv: func(string) string { return "/nonexistent" }, Now: today, Construct: constructFake,
 			FreeBytes: func(string) (int64, bool) { return 0, false },
 		})

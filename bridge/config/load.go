@@ -2,18 +2,16 @@ package config
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
 
@@ -35,6 +33,15 @@ type Options struct {
 	// will arrive: an expired certificate. "check" sets it.
 	Strict bool
 
+	// Service judges what the service may reach, for "check"; nil: this process is the service.
+	Service Service
+	// Roots are those by which strangers judge the server's certificate, for "check"; nil: it is not judged.
+	Roots *x509.CertPool
+	// MemoryLimit is what the service manager grants, in bytes; 0: not known.
+	MemoryLimit int64
+	// SocketUnit is the state of the socket unit, for "check": "active", "inactive" or another; empty: not known.
+	SocketUnit string
+
 	// FreeBytes tells how much the file system of a directory has left, ok false when that isn't known. nil: ask the
 	// kernel.
 	FreeBytes func(directory string) (free int64, ok bool)
@@ -52,37 +59,40 @@ type DecodeError struct{ Problems []Problem }
 // Error implements error.
 func (e *DecodeError) Error() string { return (&InvalidError{e.Problems}).Error() }
 
-// Load reads, completes and checks the file at path. The Config is nil when the report has an error.
+// Load reads, completes and checks the file at path and those in conf.d beside it. The Config is nil when the report has an error.
 func Load(path string, opts Options) (*Config, *Report) {
-	data, err := os.ReadFile(path) //nolint:gosec // the operator names the file on the command line
-	if err != nil {
-		if p := new(fs.PathError); errors.As(err, &p) {
-			err = p.Err
-		}
-		return nil, &Report{File: path, Problems: []Problem{{
-			Severity: Error, File: path, Text: "can't read the configuration file: " + err.Error(),
-		}}}
+	files, report := Read(path)
+	if report != nil {
+		return nil, report
 	}
-	cfg, report := LoadBytes(path, data, opts)
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o002 != 0 {
-		report.Problems = slices.Insert(report.Problems, 0, Problem{
-			Severity: Warning, File: path, Hint: "chmod o-w " + path,
-			Text: fmt.Sprintf("other users can write this file (mode %04o), and so read every signal", info.Mode().Perm()),
-		})
-	}
-	return cfg, report
+	return LoadFiles(files, opts)
 }
 
-// LoadBytes is Load for a file that is in memory already; name is what reports call it.
-func LoadBytes(name string, data []byte, opts Options) (*Config, *Report) {
-	hash := sha256.Sum256(data)
-	l := newLoader(name, opts)
-	l.cfg.Path, l.cfg.Hash = name, hex.EncodeToString(hash[:])
-	if l.parse(string(data)) {
+// LoadFiles is Load for files that are in memory already, at least one; it is the first that the configuration is called after.
+func LoadFiles(files []File, opts Options) (*Config, *Report) {
+	hash := sha256.New()
+	l := newLoader(files[0].Name, opts)
+	readable := true
+	for i := range files {
+		f := &files[i]
+		l.report.order = append(l.report.order, f.Name)
+		if i > 0 {
+			hash.Write([]byte("\n# " + filepath.Base(f.Name) + "\n"))
+		}
+		hash.Write(f.Data)
+		readable = l.parse(f) && readable
+	}
+	l.cfg.Path, l.cfg.Hash = files[0].Name, hex.EncodeToString(hash.Sum(nil))
+	if readable {
 		l.bind()
 		l.check()
 	}
 	l.loaded = true
+	for i := range files {
+		if p, bad := files[i].writable(); bad {
+			l.report.Problems = append(l.report.Problems, p)
+		}
+	}
 	l.report.sort()
 	if l.report.Err() != nil {
 		return nil, l.report
@@ -95,8 +105,8 @@ type loader struct {
 	opts   Options
 	report *Report
 	at     locations
-	tree   map[string]any // the file as the parser gives it
-	file   fileTable      // the file as it is written, with defaults
+	tree   map[string]any // all files as the parser gives them
+	file   fileTable      // the same as it is written, with defaults
 	cfg    *Config
 	loaded bool // an output's Decode called from now on doesn't add to the report
 
@@ -105,6 +115,8 @@ type loader struct {
 	listens []listenUse // every address that will be listened on, to find clashes
 
 	certificates map[string]bool // of outputs, warned of
+
+	outputs []outputSettings // as their kinds have completed them
 }
 
 // resolved is what came of one reference.
@@ -129,6 +141,8 @@ func newLoader(name string, opts Options) *loader {
 	return &loader{
 		opts:    opts,
 		report:  &Report{File: name},
+		tree:    map[string]any{},
+		at:      locations{},
 		file:    newFileTable(),
 		cfg:     &Config{},
 		secrets: map[secret.Ref]resolved{},
@@ -138,31 +152,18 @@ func newLoader(name string, opts Options) *loader {
 	}
 }
 
-// parse reads the syntax; without it nothing else can be checked.
-func (l *loader) parse(src string) bool {
-	_, err := toml.Decode(src, &l.tree)
-	if err == nil {
-		l.at = locate(src)
-		return true
+// parse reads the syntax of one file; without it nothing else can be checked.
+func (l *loader) parse(f *File) bool {
+	src, tree := string(f.Data), map[string]any{}
+	_, err := toml.Decode(src, &tree)
+	if err != nil {
+		p := syntaxProblem(src, err)
+		p.File = f.Name
+		l.report.Problems = append(l.report.Problems, p)
+		return false
 	}
-	problem := Problem{Severity: Error, File: l.report.File, Text: strings.TrimPrefix(err.Error(), "toml: ")}
-	if parseErr := (toml.ParseError{}); errors.As(err, &parseErr) {
-		problem.Text = printable(parseErr.Message)
-		problem.Line = parseErr.Position.Line
-		problem.Column = columnOf(src, parseErr.Position)
-	}
-	l.report.Problems = append(l.report.Problems, problem)
-	return false
-}
-
-// columnOf turns the parser's byte column into characters.
-func columnOf(src string, at toml.Position) int {
-	line := ""
-	for n := 1; n <= at.Line; n++ {
-		line, src, _ = strings.Cut(src, "\n")
-	}
-	before := line[:max(0, min(at.Col-1, len(line)))]
-	return utf8.RuneCountInString(before) + 1
+	l.merge(tree, locate(src, f.Name))
+	return true
 }
 
 // bind copies everything but the outputs into l.file.
@@ -175,11 +176,18 @@ func (l *loader) bind() {
 func (l *loader) binder() *binder {
 	return &binder{
 		problem: func(at keyPath, text, hint string) {
-			l.errorf(at, hint, "%s", text)
+			l.cause(at, text, hint)
 			l.broken[at.String()] = true
 		},
 		elsewhere: tablesOf(),
 	}
+}
+
+// cause reports what can't be read or is not known. It comes before what follows from it: a table lacks what is misspelt in it.
+func (l *loader) cause(p keyPath, text, hint string) {
+	found := l.problem(Error, p, hint, text)
+	found.cause = true
+	l.note(p, found)
 }
 
 // isBroken reports whether the value of p, or of a table around it, could not be read.
@@ -202,6 +210,7 @@ func (l *loader) check() {
 	l.checkLog()
 	l.checkOutputs()
 	l.checkRouting()
+	l.collect()
 }
 
 // errorf reports an error at p. The hint may be empty.
@@ -234,8 +243,11 @@ func (l *loader) note(p keyPath, found Problem) {
 
 func (l *loader) problem(s Severity, p keyPath, hint, text string) Problem {
 	at := l.at.find(p)
+	if at.file == "" {
+		at.file = l.report.File
+	}
 	return Problem{
-		Severity: s, File: l.report.File, Line: at.line, Column: at.column,
+		Severity: s, File: at.file, Line: at.line, Column: at.column,
 		Key: p.String(), Text: printable(text), Hint: printable(hint),
 	}
 }
@@ -274,7 +286,6 @@ func (l *loader) secret(at keyPath, ref secret.Ref) (secret.Value, bool) {
 // warnUnseen says that a secret was not looked at.
 func (l *loader) warnUnseen(at keyPath, ref secret.Ref) {
 	if l.opts.Resolver.Unseen(ref) {
-		l.warnf(at, "to check it as well: systemd-run -p LoadCredential=... linuxguard-bridge check",
-			"credentials exist inside of the service only: %s is not checked", ref.Name())
+		l.warnf(at, "run it as root to check it as well", "%s is out of reach and not checked: it exists inside of the service only", ref)
 	}
 }

@@ -2,7 +2,9 @@ package config
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"flag"
 	"go/ast"
 	"go/parser"
@@ -57,11 +59,36 @@ func circumstances(text string) func(*Options) {
 			o.Strict = true
 		case "# disk full":
 			o.FreeBytes = func(string) (int64, bool) { return 3 << 29, true }
+		case "# roots":
+			o.Roots = x509.NewCertPool()
+		case "# socket active":
+			o.SocketUnit = "active"
+		case "# service":
+			o.Service, o.SocketUnit, o.MemoryLimit = fakeService{}, "inactive", 512<<20
 		case "# outside":
 			o.Resolver = secret.NewCheckResolver(func(string) string { return "" }, "/nonexistent")
 		}
 	}
 }
+
+// fakeService can read what isn't hidden and write below the folder "state".
+type fakeService struct{}
+
+func (fakeService) CanRead(path string) error {
+	if strings.Contains(path, "hidden") {
+		return errors.New("the unit hides it")
+	}
+	return nil
+}
+
+func (fakeService) CanWrite(path string) error {
+	if !strings.Contains(path, "/state") {
+		return errors.New("the unit protects it")
+	}
+	return nil
+}
+
+func (fakeService) MakesDirectory(path string) bool { return strings.Contains(path, "/state") }
 
 func golden(t *testing.T, file, got string) {
 	t.Helper()
@@ -98,8 +125,8 @@ func TestEveryRuleIsTested(t *testing.T) {
 		t.Fatalf("found %d rules only: the search is broken", len(formats))
 	}
 	for _, format := range formats {
-		if format == "the settings of an output must be a pointer to a struct" {
-			continue // a mistake in a program, see TestDecodeAfterLoad
+		if format == "the settings of an output must be a pointer to a struct" || format == "can't write %q: %s" {
+			continue // a mistake in a program, see TestDecodeAfterLoad; and what root can't see, see the command's TestCheckAsService
 		}
 		pattern := regexp.MustCompile(`%[-+#0-9.]*[a-z]`).ReplaceAllString(regexp.QuoteMeta(format), ".*")
 		if !regexp.MustCompile(pattern).MatchString(shown.String()) {

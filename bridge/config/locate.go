@@ -8,7 +8,10 @@ import (
 )
 
 // position is a place in a file, both numbers from 1; the column counts characters, as editors show it.
-type position struct{ line, column int }
+type position struct {
+	file         string
+	line, column int
+}
 
 // locations maps every key and every list element of one TOML file to its place.
 type locations map[string]position
@@ -27,9 +30,9 @@ func (l locations) find(p keyPath) position {
 // locate finds the places of all keys of src, which must be TOML that the parser has accepted: the parser tells no
 // positions, so the scanner here repeats as much of the grammar as tells keys from values and nothing else. On other
 // text the result is unspecified; it never fails.
-func locate(src string) locations {
+func locate(src, file string) locations {
 	src = strings.TrimPrefix(src, "\ufeff")
-	s := &scanner{src: src, found: locations{}, tables: map[string]int{}}
+	s := &scanner{src: src, file: file, found: locations{}, tables: map[string]int{}}
 	var table keyPath
 	for s.skipBlank(); s.pos < len(s.src); s.skipBlank() {
 		before := s.pos
@@ -48,6 +51,7 @@ func locate(src string) locations {
 // scanner walks over TOML text.
 type scanner struct {
 	src    string
+	file   string // its name
 	pos    int
 	found  locations
 	tables map[string]int // how many elements an array of tables has so far
@@ -103,7 +107,9 @@ func (s *scanner) skipTo(stop string) {
 // note records where p is, unless a place is known already.
 func (s *scanner) note(p keyPath, offset int) {
 	if _, known := s.found[p.String()]; !known {
-		s.found[p.String()] = placeOf(s.src, offset)
+		at := placeOf(s.src, offset)
+		at.file = s.file
+		s.found[p.String()] = at
 	}
 }
 

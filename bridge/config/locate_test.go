@@ -31,16 +31,16 @@ y = [ # comment ]
 z = ''
 `
 	want := map[string]position{
-		"top": {2, 1}, "a": {3, 2}, "a.b": {3, 4},
-		"a.b.c": {4, 3}, "a.b.c.d": {4, 5}, `a.b.c.d."e f"`: {4, 11},
-		`a.b.c.d."e f"[0]`: {4, 20}, `a.b.c.d."e f"[1]`: {4, 23}, `a.b.c.d."e f"[1][0]`: {4, 24}, `a.b.c.d."e f"[1][1]`: {4, 27},
-		`a.b.c.d."e f"[2]`: {4, 33}, `a.b.c.d."e f"[2].g`: {4, 35}, "a.b.c.d.h": {6, 9},
-		`a.b."quoted A"`: {7, 1},
-		"list":           {10, 3}, "list[0]": {10, 3}, "list[0].x": {11, 1}, "list[1]": {12, 3}, "list[1].x": {13, 1},
-		"list[1].sub": {14, 7}, "list[1].sub.y": {15, 1}, "list[1].sub.y[0]": {16, 3}, "list[1].sub.y[1]": {16, 8},
-		`"wörld"`: {18, 2}, `"wörld".z`: {19, 1},
+		"top": {"", 2, 1}, "a": {"", 3, 2}, "a.b": {"", 3, 4},
+		"a.b.c": {"", 4, 3}, "a.b.c.d": {"", 4, 5}, `a.b.c.d."e f"`: {"", 4, 11},
+		`a.b.c.d."e f"[0]`: {"", 4, 20}, `a.b.c.d."e f"[1]`: {"", 4, 23}, `a.b.c.d."e f"[1][0]`: {"", 4, 24}, `a.b.c.d."e f"[1][1]`: {"", 4, 27},
+		`a.b.c.d."e f"[2]`: {"", 4, 33}, `a.b.c.d."e f"[2].g`: {"", 4, 35}, "a.b.c.d.h": {"", 6, 9},
+		`a.b."quoted A"`: {"", 7, 1},
+		"list":           {"", 10, 3}, "list[0]": {"", 10, 3}, "list[0].x": {"", 11, 1}, "list[1]": {"", 12, 3}, "list[1].x": {"", 13, 1},
+		"list[1].sub": {"", 14, 7}, "list[1].sub.y": {"", 15, 1}, "list[1].sub.y[0]": {"", 16, 3}, "list[1].sub.y[1]": {"", 16, 8},
+		`"wörld"`: {"", 18, 2}, `"wörld".z`: {"", 19, 1},
 	}
-	got := locate(strings.Replace(src, "ü = 1\n", "\n", 1))
+	got := locate(strings.Replace(src, "ü = 1\n", "\n", 1), "")
 	for key, at := range want {
 		if got[key] != at {
 			t.Errorf("%s: got %v, want %v", key, got[key], at)
@@ -55,8 +55,8 @@ z = ''
 
 func TestFindFallsBackToTheTableAround(t *testing.T) {
 	t.Parallel()
-	l := locate("[a]\nb = 1\n")
-	if got := l.find(path("a", "c").index(3)); got != (position{1, 2}) {
+	l := locate("[a]\nb = 1\n", "")
+	if got := l.find(path("a", "c").index(3)); got != (position{"", 1, 2}) {
 		t.Errorf("got %v", got)
 	}
 	if got := l.find(path("x")); got != (position{}) {
@@ -99,10 +99,10 @@ func FuzzLocate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, src string) {
 		var tree map[string]any
 		if _, err := toml.Decode(src, &tree); err != nil || strings.HasPrefix(src, "\xff\xfe") || strings.HasPrefix(src, "\xfe\xff") {
-			locate(src) // must not panic
+			locate(src, "") // must not panic
 			return
 		}
-		found := locate(src)
+		found := locate(src, "")
 		want := pathsOf(nil, tree)
 		for _, p := range want {
 			if _, ok := found[p]; !ok {

@@ -5,12 +5,22 @@ import (
 	"strings"
 )
 
+// shortestPrefix is how much two words must have in common.
+const shortestPrefix = 4
+
 // nearest returns the candidate that word was most likely meant to be, or "" when none is near.
 func nearest(word string, candidates []string) string {
 	best, bestDistance := "", max(1, len(word)/3)+1
 	for _, c := range slices.Sorted(slices.Values(candidates)) {
 		if d := distance(strings.ToLower(word), c); d < bestDistance {
 			best, bestDistance = c, d
+		}
+	}
+	if best == "" { // a word that was written out, or shortened
+		for _, c := range candidates {
+			if min(len(word), len(c)) >= shortestPrefix && (strings.HasPrefix(word, c) || strings.HasPrefix(c, word)) && len(c) > len(best) {
+				best = c
+			}
 		}
 	}
 	return best

@@ -28,6 +28,8 @@ type Problem struct {
 	Text     string   `json:"text"`             // what is wrong
 	Hint     string   `json:"hint,omitempty"`   // what to do about it
 
+	cause bool // the others may follow from it
+
 	Live bool `json:"-"` // time alone changes it, and whoever runs with the file says how it is now: a certificate that ends soon
 }
 
@@ -51,8 +53,10 @@ func (p Problem) String() string {
 
 // Report holds everything that was found about one file, sorted by position.
 type Report struct {
-	File     string
+	File     string // the first, after which the configuration is called
 	Problems []Problem
+
+	order []string // the names of all files
 }
 
 // Errors returns the problems that keep the file from being used.
@@ -126,10 +130,16 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 	}{r.File, r.Err() == nil, len(r.Errors()), len(r.Warnings()), problems})
 }
 
-// sort puts the problems in the order of the file; the ones about the whole file come first.
+// sort puts causes first, and else the problems in the order of the files; the ones about a whole file come first.
 func (r *Report) sort() {
+	rank := func(p Problem) int {
+		if p.cause {
+			return 0
+		}
+		return 1
+	}
 	slices.SortStableFunc(r.Problems, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(slices.Index(r.order, a.File), slices.Index(r.order, b.File)), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
 			cmp.Compare(a.Severity, b.Severity), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Text, b.Text))
 	})
 	r.Problems = slices.Compact(r.Problems)

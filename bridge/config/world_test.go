@@ -1,9 +1,11 @@
 package config
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -17,7 +19,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/pemfile"
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
+	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 )
 
 // world is what the files under testdata refer to: certificates and secrets in a folder that they call DIR, an
@@ -54,7 +58,7 @@ func newWorldAt(t *testing.T, now time.Time) *world {
 	w.write(t, "lines", "0123456789abcdef-lines\n\n", 0o600)
 	w.write(t, "fifteen", "0123456789abcde", 0o600)
 	w.write(t, "sixteen", "0123456789abcdef", 0o600)
-	w.write(t, "large", strings.Repeat("x", maxFileBytes+1), 0o600)
+	w.write(t, "large", strings.Repeat("x", pemfile.MaxBytes+1), 0o600)
 	if err := unix.Mkfifo(w.path("fifo"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -132,23 +136,24 @@ func (w *world) options() Options {
 // load checks text, in which DIR stands for the world's folder.
 func (w *world) load(text string, change ...func(*Options)) (*Config, *Report) {
 	opts := w.options()
+	w.issue(text)
 	for _, f := range change {
 		f(&opts)
 	}
-	return LoadBytes("config.toml", []byte(strings.ReplaceAll(text, "DIR", w.dir)), opts)
+	return LoadFiles([]File{{Name: "config.toml", Data: []byte(strings.ReplaceAll(text, "DIR", w.dir))}}, opts)
 }
 
 // fakeSettings are those of the one kind of output that the tests know.
 type fakeSettings struct {
-	Addresses []string         `toml:"addresses"`
-	Token     secret.Ref       `toml:"token"`
-	BatchMax  int              `toml:"batch_max_bytes"`
-	Linger    time.Duration    `toml:"linger"`
-	Ratio     float64          `toml:"ratio"`
-	Path      string           `toml:"path"`
-	Count     uint8            `toml:"count"`
-	Rules     []fakeRule       `toml:"rules"`
-	Until     optionalDuration `toml:"until"`
+	Addresses []string          `toml:"addresses"`
+	Token     secret.Ref        `toml:"token"`
+	BatchMax  int               `toml:"batch_max_bytes"`
+	Linger    time.Duration     `toml:"linger"`
+	Ratio     float64           `toml:"ratio"`
+	Path      setting.WriteFile `toml:"path"`
+	Count     uint8             `toml:"count"`
+	Rules     []fakeRule        `toml:"rules"`
+	Until     optionalDuration  `toml:"until"`
 	fakeTLS
 }
 
@@ -157,7 +162,7 @@ type fakeRule struct {
 }
 
 type fakeTLS struct {
-	CAFile string `toml:"ca_file"`
+	CAFile setting.ReadFile `toml:"ca_file"`
 }
 
 // fakeKeyError is like outputs.KeyError.
@@ -189,4 +194,80 @@ func constructFake(o *Output) ([]OutputWarning, error) {
 		}
 	}
 	return warnings, errors.Join(errs...)
+}
+
+// issue makes the certificates that only a case or two need: they cost more than the case.
+func (w *world) issue(text string) {
+	for name, make := range map[string]func(file string){
+		"rsa": func(file string) {
+			key, err := rsa.GenerateKey(rand.Reader, 3072)
+			w.store(file, key, err, &x509.Certificate{DNSNames: []string{"hooks.example.com"}}, nil)
+		},
+		"named": func(file string) {
+			key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+			w.store(file, key, err, &x509.Certificate{}, nil)
+		},
+		"lone":    func(file string) { w.chain(file, false) },
+		"strange": func(file string) { w.chain(file, true) },
+	} {
+		if strings.Contains(text, "DIR/"+name+".pem") {
+			make(w.path(name))
+		}
+	}
+}
+
+// chain makes a certificate that an authority has signed, with the authority's behind it or not.
+func (w *world) chain(file string, whole bool) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	authority := &x509.Certificate{Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	ca := w.store(file+"-ca", key, err, authority, nil)
+	parent := &signer{ca, key}
+	leaf, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	w.store(file, leaf, err, &x509.Certificate{DNSNames: []string{"hooks.example.com"}}, parent)
+	if whole {
+		own, _ := os.ReadFile(file + ".pem")
+		above, _ := os.ReadFile(file + "-ca.pem")
+		if err := os.WriteFile(file+".pem", append(own, above...), 0o600); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// signer is an authority.
+type signer struct {
+	cert *x509.Certificate
+	key  crypto.Signer
+}
+
+// store writes a certificate for 90 days from now, and its key; without a parent it is self-signed.
+func (w *world) store(file string, key crypto.Signer, err error, template *x509.Certificate, parent *signer) *x509.Certificate {
+	if err != nil {
+		panic(err)
+	}
+	template.SerialNumber, template.NotBefore, template.NotAfter = big.NewInt(2), w.now.Add(-time.Hour), w.now.Add(90*24*time.Hour)
+	if template.Subject.CommonName == "" {
+		template.Subject.CommonName = "hooks.example.com"
+	}
+	by, byKey := template, key
+	if parent != nil {
+		by, byKey = parent.cert, parent.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, by, key.Public(), byKey)
+	if err != nil {
+		panic(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		panic(err)
+	}
+	for suffix, block := range map[string]*pem.Block{".pem": {Type: "CERTIFICATE", Bytes: der}, ".key": {Type: "PRIVATE KEY", Bytes: keyDER}} {
+		if err := os.WriteFile(file+suffix, pem.EncodeToMemory(block), 0o600); err != nil {
+			panic(err)
+		}
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		panic(err)
+	}
+	return cert
 }

@@ -5,8 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"pgregory.net/rapid"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
 var noon = time.Date(2027, 1, 15, 12, 0, 0, 0, time.UTC)

@@ -14,6 +14,8 @@ import (
 	"unique"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/permission"
 )
 
 // Value is a secret in clear. It prints itself as [redacted] in every fmt, slog, JSON and TOML form, so that it can
@@ -89,7 +91,8 @@ var ErrEmpty = errors.New("the secret is empty")
 type Resolver struct {
 	getenv    func(string) string
 	fallbacks []string // where to look for credentials when the environment names no directory
-	pretend   bool     // stand in for credentials that are in none of them
+	pretend   bool     // stand in for what is out of reach
+	handed    *Handed  // nil: not known
 }
 
 // NewResolver returns a Resolver that reads the environment through getenv (os.Getenv outside of tests).
@@ -108,10 +111,40 @@ func NewCheckResolver(getenv func(string) string, directories ...string) *Resolv
 	return &Resolver{getenv: getenv, fallbacks: directories, pretend: true}
 }
 
+// Credential is one that the service manager hands to the service when it starts.
+type Credential struct {
+	Clear  string // what it holds
+	Err    error  // why the manager can't hand it over
+	Unseen bool   // it will be there, and can't be looked at from here
+}
+
+// Handed is all that the service manager hands to the service.
+type Handed struct {
+	Credentials map[string]Credential // by their names
+	Getenv      func(string) string
+	MoreEnv     bool // files add variables that can't be looked at from here
+}
+
+// NewServiceResolver returns a Resolver that judges as the service will find it. With pretend, what is Unseen resolves to a made-up value, else
+// to an error.
+func NewServiceResolver(handed Handed, pretend bool) *Resolver {
+	return &Resolver{getenv: handed.Getenv, handed: &handed, pretend: pretend}
+}
+
 // Unseen reports whether Resolve returns a made-up value for ref.
 func (r *Resolver) Unseen(ref Ref) bool {
 	scheme, name, _ := strings.Cut(string(ref), ":")
-	if !r.pretend || scheme != "credential" || r.getenv(credentialsVariable) != "" || !isFileName(name) {
+	switch {
+	case !r.pretend:
+		return false
+	case scheme == "env":
+		known := r.handed == nil && r.getenv(credentialsVariable) != "" || r.handed != nil && !r.handed.MoreEnv
+		return !known && name != "" && r.getenv(name) == ""
+	case scheme != "credential" || !isFileName(name):
+		return false
+	case r.handed != nil:
+		return r.handed.Credentials[name].Unseen
+	case r.getenv(credentialsVariable) != "":
 		return false
 	}
 	_, found := r.outside(name)
@@ -151,7 +184,9 @@ func (r *Resolver) Resolve(ref Ref) (Value, error) {
 	case "file":
 		clear, err = readPrivate(rest)
 	default:
-		clear, err = r.variable(rest)
+		if clear, err = r.variable(rest); err != nil && r.Unseen(ref) {
+			clear, err = madeUp(rest), nil
+		}
 	}
 	if err == nil && stripNewline(clear) == "" {
 		err = ErrEmpty
@@ -182,11 +217,14 @@ func (r *Resolver) credential(name string) (string, error) {
 	if !isFileName(name) {
 		return "", errors.New("a credential's name holds no slash")
 	}
+	if r.handed != nil {
+		return r.fromManager(name)
+	}
 	dir := r.getenv(credentialsVariable)
 	if dir == "" && len(r.fallbacks) > 0 {
 		var found bool
 		if dir, found = r.outside(name); !found && r.pretend {
-			return "not-known-outside-of-the-service:" + name, nil // without a blank, as tokens are; with a colon, as user:password has
+			return madeUp(name), nil
 		} else if !found {
 			return "", fmt.Errorf("credentials are the running service's, and root's to read: it is not in %s", strings.Join(r.fallbacks, " or "))
 		}
@@ -194,7 +232,41 @@ func (r *Resolver) credential(name string) (string, error) {
 	if dir == "" {
 		return "", errors.New("$CREDENTIALS_DIRECTORY is not set: credentials come from systemd (LoadCredential= in the unit)")
 	}
-	return readFile(filepath.Join(dir, name), func(fs.FileInfo) error { return nil })
+	clear, err := readFile(filepath.Join(dir, name), func(fs.FileInfo) error { return nil })
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", notLoaded(name)
+	}
+	return clear, err
+}
+
+// fromManager returns what the service manager will hand over.
+func (r *Resolver) fromManager(name string) (string, error) {
+	c, loaded := r.handed.Credentials[name]
+	switch {
+	case !loaded:
+		return "", notLoaded(name)
+	case c.Unseen && r.pretend:
+		return madeUp(name), nil
+	case c.Unseen:
+		return "", errors.New("only root and the service manager can read it")
+	}
+	return c.Clear, c.Err
+}
+
+// madeUp stands for a credential that can't be read: without a blank, as tokens are; with a colon, as user:password has.
+func madeUp(name string) string {
+	return "not-known-outside-of-the-service:" + strings.Map(func(r rune) rune {
+		if r <= ' ' {
+			return '_'
+		}
+		return r
+	}, name)
+}
+
+// notLoaded says what makes the manager hand a credential over.
+func notLoaded(name string) error {
+	return fmt.Errorf("the service is handed no credential of this name: type systemctl edit linuxguard-bridge, add the lines [Service] and "+
+		"LoadCredential=%s:/etc/linuxguard-bridge/credentials/%s, put it there and restart", name, name)
 }
 
 // readPrivate refuses a file that other users can read or write: a secret that everybody can read is none.
@@ -238,10 +310,14 @@ func readFile(path string, check func(fs.FileInfo) error) (string, error) {
 	return string(b), nil
 }
 
-// reason is a file error without the operation and the path, which the reference shows already.
+// reason is a file error without the operation and the path, which the reference shows already, and with a remedy.
 func reason(err error) error {
-	if p := new(fs.PathError); errors.As(err, &p) {
-		return p.Err
+	p := new(fs.PathError)
+	if !errors.As(err, &p) {
+		return err
 	}
-	return err
+	if remedy := permission.Remedy(p.Path, permission.Read); remedy != "" && errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: %s", p.Err, remedy)
+	}
+	return p.Err
 }

@@ -258,7 +258,7 @@ func TestResolveRefuses(t *testing.T) {
 		"credential:..":                     "no slash",
 		"credential:.":                      "no slash",
 		"credential:/etc/passwd":            "no slash",
-		"credential:none":                   "no such file",
+		"credential:none":                   "LoadCredential=none:/etc/linuxguard-bridge/credentials/none",
 		"credential:large":                  "longer than 65536 bytes",
 		"credential:fifo":                   "not a regular file",
 		secret.Ref("file:" + dir):           "not a regular file",

@@ -9,8 +9,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/pemfile"
 )
 
 // maxAnswerBytes bounds what is read of an answer; the bridge's own have some dozens.
@@ -96,13 +97,9 @@ func (o ClientOptions) roots() (*x509.CertPool, error) {
 	if o.Roots != nil || o.CAFile == "" {
 		return o.Roots, nil
 	}
-	pem, err := os.ReadFile(o.CAFile)
+	pool, err := pemfile.Pool(o.CAFile)
 	if err != nil {
-		return nil, fmt.Errorf("read the CA file: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("the CA file %s holds no PEM certificate", o.CAFile)
+		return nil, fmt.Errorf("the CA file: %w", err)
 	}
 	return pool, nil
 }

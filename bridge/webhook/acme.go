@@ -3,17 +3,17 @@ package webhook
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/crypto/acme"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/pemfile"
 )
 
 // ACME configures certificates by RFC 8555.
@@ -79,13 +79,9 @@ func (a *ACME) client(running context.Context) (*acme.Client, error) {
 		},
 	}
 	if a.CAFile != "" {
-		pem, err := os.ReadFile(a.CAFile)
+		roots, err := pemfile.Pool(a.CAFile)
 		if err != nil {
-			return nil, err
-		}
-		roots := x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ca_file %s holds no certificate in PEM", a.CAFile)
+			return nil, fmt.Errorf("ca_file: %w", err)
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	}

@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/crypto/acme"
 	"golang.org/x/crypto/acme/autocert"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/pemfile"
 )
 
 // Times of the ACME client.
@@ -188,7 +190,7 @@ func (a *acmeManager) look(domain string) bool {
 		a.log.Info("certificate in use", "domain", domain, "not_after", end)
 	}
 	a.failed[domain], a.ends[domain] = "", end
-	if end.Sub(now) < certificateWarning && end.Sub(now) < certificate.Leaf.NotAfter.Sub(certificate.Leaf.NotBefore)/4 &&
+	if end.Sub(now) < pemfile.ExpiryNotice && end.Sub(now) < certificate.Leaf.NotAfter.Sub(certificate.Leaf.NotBefore)/4 &&
 		now.Sub(a.warnedAt[domain]) >= warningInterval {
 		a.warnedAt[domain] = now
 		logEnd(a.log, now, end, domain)

@@ -3,19 +3,19 @@ package webhook
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/pemfile"
 )
 
 const (
-	certificatePoll    = 10 * time.Second    // how often the files are looked at
-	certificateWarning = 14 * 24 * time.Hour // how long before its end a certificate is warned of
-	warningInterval    = 24 * time.Hour
+	certificatePoll = 10 * time.Second // how often the files are looked at
+	warningInterval = 24 * time.Hour
 )
 
 // files are the paths of a certificate, its key and, optionally, the CAs of client certificates.
@@ -48,9 +48,9 @@ type certificates struct {
 
 // loadTLS reads f into a server's configuration.
 func loadTLS(f files, http2 bool) (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(f.cert, f.key)
+	pair, err := pemfile.KeyPair(f.cert, f.key)
 	if err != nil {
-		return nil, fmt.Errorf("certificate %s with key %s: %w", f.cert, f.key, err)
+		return nil, err
 	}
 	config := baseTLS(http2)
 	config.Certificates = []tls.Certificate{pair}
@@ -71,15 +71,11 @@ func requireClients(config *tls.Config, caFile string) error {
 	if caFile == "" {
 		return nil
 	}
-	pem, err := os.ReadFile(caFile) //nolint:gosec // the operator names the file in the configuration
+	pool, err := pemfile.Pool(caFile)
 	if err != nil {
 		return fmt.Errorf("client CAs: %w", err)
 	}
-	config.ClientCAs = x509.NewCertPool()
-	if !config.ClientCAs.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("client CAs: %s holds no certificate in PEM", caFile)
-	}
-	config.ClientAuth = tls.RequireAndVerifyClientCert
+	config.ClientCAs, config.ClientAuth = pool, tls.RequireAndVerifyClientCert
 	return nil
 }
 
@@ -152,7 +148,7 @@ func (c *certificates) fail(err error) {
 // warnOfEnd warns once a day of a certificate that ends soon.
 func (c *certificates) warnOfEnd() {
 	now, end := c.now(), leafNotAfter(c.current.Load())
-	if end.IsZero() || end.Sub(now) > certificateWarning || now.Sub(c.warnedAt) < warningInterval {
+	if end.IsZero() || end.Sub(now) > pemfile.ExpiryNotice || now.Sub(c.warnedAt) < warningInterval {
 		return
 	}
 	c.warnedAt = now

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/pemfile"
 )
 
 func TestTLSVersions(t *testing.T) {
@@ -79,7 +81,7 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	bad("garbage", "malformed certificate", func() {
 		writeFile(t, certFile, []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
 	})
-	bad("an empty file", "failed to find any PEM data", func() { writeFile(t, certFile, nil); writeFile(t, keyFile, nil) })
+	bad("an empty file", "is empty", func() { writeFile(t, certFile, nil); writeFile(t, keyFile, nil) })
 	bad("a missing file", "no such file", func() { _ = os.Remove(certFile) })
 	bad("an expired certificate", "has expired, the one in use has not", func() {
 		cert, key := rig.ca.issue(t, 5, time.Now().Add(-time.Hour))
@@ -113,10 +115,10 @@ func TestBadCertificateAtStart(t *testing.T) {
 	empty := filepath.Join(dir, "empty.pem")
 	writeFile(t, empty, nil)
 	for _, c := range []struct{ cert, key, ca, want string }{
-		{cert, otherKey, "", "private key does not match"},
+		{cert, otherKey, "", "is not the key of the certificate"},
 		{cert, filepath.Join(dir, "absent.pem"), "", "no such file"},
-		{empty, key, "", "failed to find any PEM data"},
-		{cert, key, empty, "holds no certificate in PEM"},
+		{empty, key, "", "is empty"},
+		{cert, key, empty, "is empty"},
 		{cert, key, filepath.Join(dir, "absent.pem"), "no such file"},
 		{cert, "", "", "tls_cert and tls_key belong together"},
 	} {
@@ -130,7 +132,7 @@ func TestBadCertificateAtStart(t *testing.T) {
 func TestExpiryWarning(t *testing.T) {
 	t.Parallel()
 	clock, logs, ca := &fakeClock{now: time.Now()}, &logBuffer{}, newAuthority(t)
-	cert, key := ca.write(t, t.TempDir(), 2, time.Now().Add(20*24*time.Hour))
+	cert, key := ca.write(t, t.TempDir(), 2, time.Now().Add(pemfile.ExpiryNotice+6*24*time.Hour))
 	certs := &certificates{log: logs.logger(), now: clock.Now}
 	apply, err := certs.prepare(files{cert: cert, key: key})
 	if err != nil {
@@ -138,13 +140,13 @@ func TestExpiryWarning(t *testing.T) {
 	}
 	apply()
 	lines := func(text string) int { return strings.Count(logs.String(), text) }
-	for day := range 21 {
+	for day := range 28 {
 		for range 24 {
 			certs.poll()
 			clock.Advance(time.Hour)
 		}
 		soon, over := lines("expires soon"), lines("has expired")
-		if wantSoon := min(max(0, day-5), 14); soon < wantSoon || soon > wantSoon+1 || (over > 0) != (day >= 20) {
+		if wantSoon := min(max(0, day-5), 21); soon < wantSoon || soon > wantSoon+1 || (over > 0) != (day >= 27) {
 			t.Errorf("day %d: %d warnings, %d errors", day, soon, over)
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,19 +19,21 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
 	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue/postgres"
+	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
 // loader reads configurations for commands that don't run the daemon.
 func (g *globals) loader() *bridge.Loader {
-	return &bridge.Loader{Version: version, Getenv: g.Getenv, Now: g.Now, Log: slog.New(slog.DiscardHandler), Outside: true}
+	return &bridge.Loader{Version: version, Getenv: g.Getenv, Now: g.Now, Log: slog.New(slog.DiscardHandler),
+		Secrets: secret.NewOutsideResolver(g.Getenv, whileRunning, loadedFrom)}
 }
 
 func newCheckCommand(g *globals) *cobra.Command {
 	var asJSON, probe bool
 	var limit time.Duration
 	c := &cobra.Command{
-		Use:   "check",
+		Use:   "check [FILE]",
 		Short: "Check the configuration file",
 		Long: "Reads the configuration file as the daemon would and reports everything that is wrong with it, each with\n" +
 			"file, line, column and what to do. Nothing is started and nothing is sent.\n\n" +
@@ -38,12 +41,23 @@ func newCheckCommand(g *globals) *cobra.Command {
 			"nothing that would stay at the receiver.\n\n" +
 			"Exit code 0: valid (warnings are possible); 1: a probe failed; 2: not valid.",
 		Example: "  linuxguard-bridge check\n  linuxguard-bridge check --config ./config.toml --probe\n  linuxguard-bridge check --json",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			g.takeFile(args)
 			l := g.loader()
-			l.Strict, l.Pretend = true, !probe // a made-up token would be refused
-			loaded, report := l.Load(g.ConfigPath)
-			result := checkResult{Report: report}
+			l.Strict = true
+			if roots, err := x509.SystemCertPool(); err == nil {
+				l.Roots = roots
+			}
+			files, report := config.Read(g.ConfigPath) // as the caller, who may have a draft that is nobody else's to read
+			judge := g.asService(cmd.Context(), l, !probe)
+			var loaded *bridge.Loaded
+			if report == nil {
+				judge.unreadable(files)
+				loaded, report = l.LoadFiles(files)
+			}
+			judge.add(report)
+			result := checkResult{Report: report, JudgedAs: judge.as}
 			if loaded != nil {
 				result.capacity = g.capacityNote(cmd.Context(), loaded.Config)
 			}
@@ -64,10 +78,18 @@ func newCheckCommand(g *globals) *cobra.Command {
 
 // checkResult is all that check found.
 type checkResult struct {
-	Report *config.Report `json:"configuration"`
-	Probes []probeResult  `json:"probes,omitempty"`
+	Report   *config.Report `json:"configuration"`
+	JudgedAs string         `json:"judged_as"`
+	Probes   []probeResult  `json:"probes,omitempty"`
 
 	capacity string // for people: how long dedupe.capacity lasts; empty: not known
+}
+
+// takeFile lets a command's argument name the configuration file.
+func (g *globals) takeFile(args []string) {
+	if len(args) > 0 {
+		g.ConfigPath = args[0]
+	}
 }
 
 // askTimeout bounds what check asks the running bridge.
@@ -139,6 +161,9 @@ func (r *checkResult) write(w io.Writer, asJSON, probed bool) error {
 		return r.Report.WriteJSON(w)
 	}
 	if err := r.Report.WriteText(w); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(w, r.JudgedAs); err != nil {
 		return err
 	}
 	if r.capacity != "" {

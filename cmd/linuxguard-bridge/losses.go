@@ -17,11 +17,7 @@ func newLossesCommand(g *globals) *cobra.Command {
 		Short: "List and acknowledge what the queue has lost",
 		Long: "A loss is something that was acknowledged to LinuxGuard and is gone, because the disk has damaged or lost it. It\n" +
 			"stays in status, metrics and alerts until somebody acknowledges it here.",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_ = cmd.Help()
-			return &usageError{errors.New("name what to do: list or acknowledge")}
-		},
+		RunE: needsSubcommand,
 	}
 	c.AddCommand(newLossesList(g), newLossesAcknowledge(g))
 	return c

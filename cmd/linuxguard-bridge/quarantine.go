@@ -18,11 +18,7 @@ func newQuarantineCommand(g *globals) *cobra.Command {
 		Short: "List, show, re-send or drop what could not be forwarded",
 		Long: "The quarantine (dead-letter queue) keeps what was signed by LinuxGuard but could not be forwarded as it stands (not JSON, of an\n" +
 			"unknown version, too old), and what a destination refused for good. Nothing in it is lost until you drop it.",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_ = cmd.Help()
-			return &usageError{errors.New("name what to do: list, show, resend or drop")}
-		},
+		RunE: needsSubcommand,
 	}
 	c.AddCommand(newQuarantineList(g), newQuarantineShow(g), newQuarantineResend(g), newQuarantineDrop(g))
 	return c

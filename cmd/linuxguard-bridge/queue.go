@@ -15,11 +15,7 @@ func newQueueCommand(g *globals) *cobra.Command {
 		Use:   "queue",
 		Short: "Work on the queue",
 		Long:  "Works on the queue, where what was acknowledged stays until every output has it.",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_ = cmd.Help()
-			return &usageError{errors.New("name what to do: replay, backup, dump, init, move or forget")}
-		},
+		RunE:  needsSubcommand,
 	}
 	c.AddCommand(newQueueReplay(g), newQueueBackup(g), newQueueDump(g), newQueueInit(g), newQueueMove(g), newQueueForget(g))
 	return c

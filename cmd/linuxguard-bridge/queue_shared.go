@@ -12,6 +12,7 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
 	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue/postgres"
+	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
 	"github.com/linuxguard/linuxguard-bridge/bridge/sender"
 )
 
@@ -60,7 +61,9 @@ func newQueueInit(g *globals) *cobra.Command {
 // sharedConfig reads a configuration with a shared queue. pretend: secrets may be out of reach.
 func (g *globals) sharedConfig(pretend bool) (*config.Config, error) {
 	l := g.loader()
-	l.Pretend = pretend
+	if pretend {
+		l.Secrets = secret.NewCheckResolver(g.Getenv, whileRunning, loadedFrom)
+	}
 	loaded, report := l.Load(g.ConfigPath)
 	if loaded == nil {
 		_ = report.WriteText(g.Stderr)

@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge"
+	"github.com/linuxguard/linuxguard-bridge/bridge/config"
+	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
 	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
@@ -108,7 +110,7 @@ secrets = ["env:LINUXGUARD_BRIDGE_RENDER"]
 
 func (g *globals) renderConfig(set []string) (*bridge.Loaded, error) {
 	l := g.loader()
-	l.Pretend = true // nothing is sent
+	l.Secrets = secret.NewCheckResolver(g.Getenv, whileRunning, loadedFrom) // nothing is sent
 	if len(set) == 0 {
 		loaded, report := l.Load(g.ConfigPath)
 		if loaded == nil {
@@ -123,7 +125,7 @@ func (g *globals) renderConfig(set []string) (*bridge.Loaded, error) {
 		}
 		return getenv(name)
 	}
-	loaded, report := l.LoadBytes("--set", []byte(scratchConfig+strings.Join(set, "\n")+"\n"))
+	loaded, report := l.LoadFiles([]config.File{{Name: "--set", Data: []byte(scratchConfig + strings.Join(set, "\n") + "\n")}})
 	if loaded == nil {
 		return nil, &usageError{report.Err()}
 	}

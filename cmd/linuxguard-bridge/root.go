@@ -28,14 +28,9 @@ type globals struct {
 	Stderr     io.Writer
 	Getenv     func(string) string
 	Now        func() time.Time
+	Host       *host            // what check asks of the machine; nil: nothing
 	Hangups    <-chan os.Signal // SIGHUP, which asks a daemon to reload; one during the start is served after it
 }
-
-// usageError marks an error as the caller's: exit code 2.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
 
 // errReported says that a command has already told the user what went wrong; only the exit code is left to set.
 var errReported = errors.New("reported already")
@@ -67,37 +62,19 @@ func newRootCommand(g *globals) *cobra.Command {
 			"them, makes them durable before it answers, and forwards each signal to syslog, Splunk HEC and files.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_ = cmd.Help()
-			return &usageError{errors.New("name a command")}
-		},
+		Version:       version,
+		RunE:          needsSubcommand,
 	}
 	root.SetIn(g.Stdin)
 	root.SetOut(g.Stdout)
 	root.SetErr(g.Stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetVersionTemplate(versionLine())
+	root.SetHelpCommand(newHelpCommand())
+	root.CompletionOptions.HiddenDefaultCmd = true // the packages install them
 	root.PersistentFlags().StringVarP(&g.ConfigPath, "config", "c", config.DefaultPath, "configuration `file`")
 	root.AddCommand(commands(g)...)
-	for _, c := range root.Commands() {
-		asUsageErrors(c)
-	}
+	ownWords(root)
 	return root
-}
-
-// asUsageErrors gives wrong arguments of c and of its subcommands exit code 2.
-func asUsageErrors(c *cobra.Command) {
-	if check := c.Args; check != nil {
-		c.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return &usageError{err}
-			}
-			return nil
-		}
-	}
-	for _, sub := range c.Commands() {
-		asUsageErrors(sub)
-	}
 }
 
 // commands is the literal list of the subcommands, one file each.
@@ -105,6 +82,8 @@ func commands(g *globals) []*cobra.Command {
 	return []*cobra.Command{
 		newRunCommand(g),
 		newCheckCommand(g),
+		newConfigCommand(g),
+		newReloadCommand(g),
 		newStatusCommand(g),
 		newTraceCommand(g),
 		newAuditCommand(g),

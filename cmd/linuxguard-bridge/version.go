@@ -18,11 +18,14 @@ func newVersionCommand(g *globals) *cobra.Command {
 		Long:  "Prints the version, the commit it was built from and the Go release that built it.",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(g.Stdout, "linuxguard-bridge %s (%s, %s, %s/%s)\n",
-				version, commit(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprint(g.Stdout, versionLine())
 			return err
 		},
 	}
+}
+
+func versionLine() string {
+	return fmt.Sprintf("linuxguard-bridge %s (%s, %s, %s/%s)\n", version, commit(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // commit is the revision that the Go tool stamped into the binary, if any.

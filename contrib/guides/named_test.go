@@ -72,7 +72,7 @@ func TestCommandsExist(t *testing.T) {
 // TestKeysExist: a key that a guide names by its table is in the configuration as it is shipped.
 func TestKeysExist(t *testing.T) {
 	t.Parallel()
-	config := contribtest.ReadFile(t, root+"packaging/config.toml")
+	config := contribtest.ReadFile(t, root+"packaging/config.reference.toml")
 	key := regexp.MustCompile("`(?:(server\\.acme|server|queue|dedupe|admin|log)\\.)?([a-z]+_[a-z_]+|allow|listen)( = [^`]*)?`")
 	n := 0
 	for page, text := range pages(t) {

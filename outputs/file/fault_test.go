@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/mapping"
 	"github.com/linuxguard/linuxguard-bridge/outputs/outputtest"
@@ -171,7 +172,7 @@ func TestALostFileIsNotCut(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x")
 	var looks atomic.Int32
 	env := &outputs.Env{Valid: func() bool { return looks.Add(1) == 1 }}
-	o := newWith(env, settings{Path: path, mode: 0o640}, mapping.NewJSON().Append, f.open)
+	o := newWith(env, settings{Path: setting.WriteFile(path), mode: 0o640}, mapping.NewJSON().Append, f.open)
 	if err := send(t, o, 1, 1); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got %v", err)
 	}
@@ -190,7 +191,7 @@ func TestALostFileIsNotCut(t *testing.T) {
 func TestBlockedWrite(t *testing.T) {
 	t.Parallel()
 	f := &faults{room: -1, block: make(chan struct{})}
-	o := newWith(&outputs.Env{}, settings{Path: filepath.Join(t.TempDir(), "x"), mode: 0o640}, mapping.NewJSON().Append, f.open)
+	o := newWith(&outputs.Env{}, settings{Path: setting.WriteFile(filepath.Join(t.TempDir(), "x")), mode: 0o640}, mapping.NewJSON().Append, f.open)
 	ctx, cancel := context.WithCancel(context.Background())
 	results := make(chan error, 2)
 	o.Send(ctx, outputtest.Records(t, 1, 1), func(err error) { results <- err })
@@ -221,7 +222,7 @@ func TestStandardOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := &faults{room: -1}
-	o := newWith(&outputs.Env{}, settings{Path: stdout}, mapping.NewJSON().Append, func(string, fs.FileMode) (handle, error) { return &faulty{w, f}, nil })
+	o := newWith(&outputs.Env{}, settings{Path: setting.WriteFile(stdout)}, mapping.NewJSON().Append, func(string, fs.FileMode) (handle, error) { return &faulty{w, f}, nil })
 	mustSend(t, o, 1, 1)
 	f.set(func(f *faults) { f.room = 5 })
 	if err := send(t, o, 2, 1); err == nil {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/mapping"
 	"github.com/linuxguard/linuxguard-bridge/outputs/outputtest"
@@ -93,7 +94,7 @@ func trial(t *testing.T) (*output, *faults, string) {
 	t.Helper()
 	f := &faults{room: -1}
 	path := filepath.Join(t.TempDir(), "logs", "signals.ndjson")
-	o := newWith(&outputs.Env{}, settings{Path: path, mode: 0o640}, mapping.NewJSON().Append, f.open)
+	o := newWith(&outputs.Env{}, settings{Path: setting.WriteFile(path), mode: 0o640}, mapping.NewJSON().Append, f.open)
 	t.Cleanup(func() {
 		if err := o.Close(context.Background()); err != nil {
 			t.Error(err)

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/mapping"
 	"github.com/linuxguard/linuxguard-bridge/outputs/outputtest"
@@ -77,7 +78,7 @@ func (f *tearing) Write(p []byte) (int, error) {
 // writeTorn delivers the records 1 and 2, and is killed while it writes 3 to 5.
 func writeTorn(path string) {
 	var t testing.T
-	o := newWith(&outputs.Env{}, settings{Path: path, mode: 0o640}, mapping.NewJSON().Append, func(path string, mode fs.FileMode) (handle, error) {
+	o := newWith(&outputs.Env{}, settings{Path: setting.WriteFile(path), mode: 0o640}, mapping.NewJSON().Append, func(path string, mode fs.FileMode) (handle, error) {
 		f, err := openFile(path, mode)
 		return &tearing{handle: f}, err
 	})

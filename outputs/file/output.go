@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
@@ -27,7 +28,7 @@ func newOutput(env outputs.Env, decode func(any) error) (outputs.Output, []outpu
 
 func newWith(env *outputs.Env, s settings, encode encoder, open opener) *output {
 	return &output{
-		settings: s, encode: encode, appender: &appender{path: s.Path, mode: s.mode, open: open, owner: env.CheckOwner},
+		settings: s, encode: encode, appender: &appender{path: string(s.Path), mode: s.mode, open: open, owner: env.CheckOwner},
 		work: make(chan *job, 64), ended: make(chan struct{}), state: outputs.StateIdle,
 	}
 }
@@ -157,8 +158,8 @@ func (o *output) Batching() outputs.Batching {
 func (o *output) Status() outputs.Status {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := outputs.Status{Level: outputs.Stored, State: o.state, Peer: o.settings.Path}
-	if o.settings.Path == stdout {
+	s := outputs.Status{Level: outputs.Stored, State: o.state, Peer: string(o.settings.Path)}
+	if o.settings.Path == setting.Stdout {
 		s.Level, s.Peer = outputs.Written, "standard output"
 	}
 	return s

@@ -7,14 +7,15 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"golang.org/x/sys/unix"
+
+	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
 // Probe implements outputs.Prober: it looks whether the file, or the folder that it will be made in, can be written to. It
 // writes nothing.
 func (o *output) Probe(context.Context) ([]outputs.Finding, error) {
-	path := o.settings.Path
+	path := string(o.settings.Path)
 	if path == stdout {
 		return []outputs.Finding{{Target: "standard output", OK: true, Text: "nothing to try"}}, nil
 	}

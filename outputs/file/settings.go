@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/mapping"
 )
@@ -21,13 +22,13 @@ const (
 )
 
 // stdout is the path that stands for standard output.
-const stdout = "-"
+const stdout = string(setting.Stdout)
 
 // settings is the output's table.
 type settings struct {
-	Path   string `toml:"path"`   // absolute, or "-"; required
-	Format string `toml:"format"` // json (default), rfc5424 or hec
-	Mode   string `toml:"mode"`   // of a file that is created, octal; default 0640
+	Path   setting.WriteFile `toml:"path"`   // absolute, or "-"; required
+	Format string            `toml:"format"` // json (default), rfc5424 or hec
+	Mode   string            `toml:"mode"`   // of a file that is created, octal; default 0640
 
 	// For rfc5424.
 	Facility     word   `toml:"facility"`
@@ -69,7 +70,7 @@ func (s *settings) check(version string) (encoder, error) {
 		err = errors.Join(err, keyError("mode", fmt.Errorf("%q is not an octal file mode of read and write bits, like 0640", s.Mode)))
 	}
 	s.mode = fs.FileMode(mode)
-	return encode, errors.Join(err, keyError("path", checkPath(s.Path)))
+	return encode, errors.Join(err, keyError("path", checkPath(string(s.Path))))
 }
 
 func (s *settings) encoder(version string) (encoder, error) {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/mapping"
 	"github.com/linuxguard/linuxguard-bridge/outputs/outputtest"
@@ -107,7 +108,7 @@ func TestSyslogKeys(t *testing.T) {
 }
 
 func BenchmarkSend(b *testing.B) {
-	o := newWith(&outputs.Env{}, settings{Path: filepath.Join(b.TempDir(), "signals.ndjson"), mode: 0o640}, mapping.NewJSON().Append, openFile)
+	o := newWith(&outputs.Env{}, settings{Path: setting.WriteFile(filepath.Join(b.TempDir(), "signals.ndjson")), mode: 0o640}, mapping.NewJSON().Append, openFile)
 	batch := outputtest.Records(b, 1, 500)
 	b.ReportAllocs()
 	var all sync.WaitGroup

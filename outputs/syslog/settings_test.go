@@ -90,7 +90,7 @@ func TestBadConfiguration(t *testing.T) {
 		{relp + "\nframing = \"octet-counted\"", "framing", "only tcp, tls"},
 		{tcp + "\nframing = \"lf\"", "framing", `"lf" is not known`},
 		{tcp + "\nca_file = \"/etc/ca.pem\"", "ca_file ca_file", "does nothing"},
-		{tls + "\ncert_file = \"" + set.ClientCert + "\"\nkey_file = \"" + unreadable + "\"", "cert_file", "failed to find any PEM data"},
+		{tls + "\ncert_file = \"" + set.ClientCert + "\"\nkey_file = \"" + unreadable + "\"", "key_file", "holds no private key in PEM form"},
 		{tls + "\ncert_file = \"" + set.ClientCert + "\"\nkey_file = \"/nonexistent\"", "key_file", "no such file"},
 		{tls + "\ncert_file = \"" + set.ClientCert + "\"", "key_file", "belong together"},
 		{tcp + "\nrelp_window = 5", "relp_window", "does nothing"},

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/pem"
 	"fmt"
 	"maps"
 	"os"
@@ -13,11 +12,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/pemfile"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
-
-// Notice is how long before its end a certificate is warned of.
-const Notice = 30 * 24 * time.Hour
 
 // recheck is how often Expiry reads the files again: a renewed certificate clears its warning within a minute.
 const recheck = time.Minute
@@ -34,7 +31,7 @@ func (s *Settings) warnings() []outputs.Warning {
 		add("tls_skip_verify", "the peer's certificate is not verified: anybody in between can read and change everything")
 	}
 	if s.KeyFile != "" {
-		add("key_file", keyModeText(s.KeyFile))
+		add("key_file", keyModeText(string(s.KeyFile)))
 	}
 	return found
 }
@@ -56,31 +53,14 @@ func (s *Settings) expiring(now time.Time) []expiring {
 		}
 	}
 	if s.CertFile != "" {
-		certs := certificates(s.CertFile)
-		add("cert_file", s.CertFile, certs[:min(1, len(certs))])
+		certs, _ := pemfile.Certificates(string(s.CertFile)) // what can't be read is reported where the file is used
+		add("cert_file", string(s.CertFile), certs[:min(1, len(certs))])
 	}
 	if s.CAFile != "" {
-		add("ca_file", s.CAFile, certificates(s.CAFile))
+		certs, _ := pemfile.Certificates(string(s.CAFile))
+		add("ca_file", string(s.CAFile), certs)
 	}
 	return found
-}
-
-// certificates returns what can be parsed of path; the rest is reported where the file is used.
-func certificates(path string) []*x509.Certificate {
-	rest, err := readPEM(path)
-	if err != nil {
-		return nil
-	}
-	var certs []*x509.Certificate
-	for {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			return certs
-		}
-		if cert, err := x509.ParseCertificate(block.Bytes); err == nil && block.Type == "CERTIFICATE" {
-			certs = append(certs, cert)
-		}
-	}
 }
 
 // idOf names a certificate, wherever it is found.
@@ -101,7 +81,7 @@ func expiryText(cert *x509.Certificate, now time.Time) string {
 	case now.Before(cert.NotBefore):
 		return fmt.Sprintf("the certificate of %q is not valid before %s: check this host's clock", name,
 			cert.NotBefore.UTC().Format("2006-01-02 15:04 MST"))
-	case left < Notice:
+	case left < pemfile.ExpiryNotice:
 		return fmt.Sprintf("the certificate of %q expires on %s, in %d days: renew it", name, day, int(left.Hours()/24))
 	}
 	return ""

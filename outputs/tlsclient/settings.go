@@ -5,20 +5,20 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"os"
 	"strings"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/pemfile"
+	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
 // Settings are the TLS keys of an output's table. Embed it in the kind's own settings.
 type Settings struct {
-	CAFile   string `toml:"ca_file"`   // PEM, the authorities that may have signed the peer; empty: the system's
-	CertFile string `toml:"cert_file"` // PEM, our certificate and its chain; empty: none is shown
-	KeyFile  string `toml:"key_file"`  // PEM, the key to CertFile; both or none
+	CAFile   setting.ReadFile `toml:"ca_file"`   // PEM, the authorities that may have signed the peer; empty: the system's
+	CertFile setting.ReadFile `toml:"cert_file"` // PEM, our certificate and its chain; empty: none is shown
+	KeyFile  setting.ReadFile `toml:"key_file"`  // PEM, the key to CertFile; both or none
 	// ServerName is the name that the peer's certificate must carry; empty: the host of the address.
 	ServerName string `toml:"server_name"`
 	// TLSSkipVerify accepts any peer. It conflicts with CAFile, ServerName and PeerFingerprints.
@@ -26,9 +26,6 @@ type Settings struct {
 	// PeerFingerprints are hashes of the peer's own certificate, such as "sha-256:AB:CD:..."; one must match.
 	PeerFingerprints []string `toml:"peer_fingerprints"`
 }
-
-// maxPEMBytes bounds what is read of a certificate file: a system bundle is 250 KiB.
-const maxPEMBytes = 4 << 20
 
 // IsZero reports whether no key is set at all, so that an output without any TLS address can say which keys do nothing.
 func (s *Settings) IsZero() bool { return len(s.Keys()) == 0 }
@@ -88,18 +85,14 @@ func (s *Settings) Check(now time.Time) (problems []error, warnings []outputs.Wa
 	return problems, warnings
 }
 
-// checkKeyPair names the file to blame: the key alone is the operator's most frequent mistake.
+// checkKeyPair names the key of the file to blame.
 func (s *Settings) checkKeyPair() (key string, err error) {
-	if _, err := readPEM(s.CertFile); err != nil {
-		return "cert_file", err
-	}
-	if _, err := readPEM(s.KeyFile); err != nil {
+	_, err = s.keyPair()
+	var bad *pemfile.Error
+	if errors.As(err, &bad) && bad.File == string(s.KeyFile) {
 		return "key_file", err
 	}
-	if _, err := s.keyPair(); err != nil {
-		return "cert_file", err
-	}
-	return "", nil
+	return "cert_file", err
 }
 
 func checkServerName(name string) error {
@@ -151,45 +144,9 @@ func (s *Settings) roots() (*x509.CertPool, error) {
 	if s.CAFile == "" {
 		return nil, nil // crypto/tls takes the system's
 	}
-	pem, err := readPEM(s.CAFile)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no PEM certificate", s.CAFile)
-	}
-	return pool, nil
+	return pemfile.Pool(string(s.CAFile))
 }
 
 func (s *Settings) keyPair() (tls.Certificate, error) {
-	certPEM, err := readPEM(s.CertFile)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	keyPEM, err := readPEM(s.KeyFile)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	pair, err := tls.X509KeyPair(certPEM, keyPEM)
-	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("%s with %s: %w", s.CertFile, s.KeyFile, err)
-	}
-	return pair, nil
-}
-
-func readPEM(path string) ([]byte, error) {
-	f, err := os.Open(path) //nolint:gosec // the operator names the file in the configuration
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // read only
-	b, err := io.ReadAll(io.LimitReader(f, maxPEMBytes+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > maxPEMBytes {
-		return nil, fmt.Errorf("%s is longer than %d bytes", path, maxPEMBytes)
-	}
-	return b, nil
+	return pemfile.KeyPair(string(s.CertFile), string(s.KeyFile))
 }

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/tlsclient"
 )
@@ -144,15 +145,15 @@ func TestWhoThePeerIs(t *testing.T) {
 		settings tlsclient.Settings
 		wantErr  string
 	}{
-		{"by the address", tlsclient.Settings{CAFile: a.file}, ""},
-		{"by server_name", tlsclient.Settings{CAFile: a.file, ServerName: "siem.example.com"}, ""},
-		{"another name", tlsclient.Settings{CAFile: a.file, ServerName: "evil.example.com"}, "evil.example.com"},
+		{"by the address", tlsclient.Settings{CAFile: setting.ReadFile(a.file)}, ""},
+		{"by server_name", tlsclient.Settings{CAFile: setting.ReadFile(a.file), ServerName: "siem.example.com"}, ""},
+		{"another name", tlsclient.Settings{CAFile: setting.ReadFile(a.file), ServerName: "evil.example.com"}, "evil.example.com"},
 		{"unknown authority", tlsclient.Settings{}, "unknown authority"},
 		{"not verified", tlsclient.Settings{TLSSkipVerify: true}, ""},
 		{"fingerprint alone", tlsclient.Settings{PeerFingerprints: []string{other, print}}, ""},
 		{"fingerprint in rsyslog's spelling", tlsclient.Settings{PeerFingerprints: []string{"SHA256" + strings.TrimPrefix(print, "sha-256")}}, ""},
 		{"another fingerprint", tlsclient.Settings{PeerFingerprints: []string{other}}, print},
-		{"fingerprint, but another name", tlsclient.Settings{CAFile: a.file, ServerName: "x", PeerFingerprints: []string{print}}, "x509"},
+		{"fingerprint, but another name", tlsclient.Settings{CAFile: setting.ReadFile(a.file), ServerName: "x", PeerFingerprints: []string{print}}, "x509"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := a.handshake(&c.settings, "127.0.0.1", cert, key)
@@ -167,12 +168,13 @@ func TestFilesAreReadAtEveryConnect(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	serverCert, serverKey := a.issue("siem.example.com", year)
-	s := &tlsclient.Settings{CAFile: a.file}
-	s.CertFile, s.KeyFile = a.issue("client", year)
+	s := &tlsclient.Settings{CAFile: setting.ReadFile(a.file)}
+	clientCert, clientKey := a.issue("client", year)
+	s.CertFile, s.KeyFile = setting.ReadFile(clientCert), setting.ReadFile(clientKey)
 	if _, err := a.handshake(s, "127.0.0.1", serverCert, serverKey); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(s.CertFile, []byte("half a file"), 0o600); err != nil {
+	if err := os.WriteFile(clientCert, []byte("half a file"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.handshake(s, "127.0.0.1", serverCert, serverKey); err == nil || !strings.Contains(err.Error(), "cert_file") {
@@ -198,17 +200,17 @@ func TestCheckNamesTheKey(t *testing.T) {
 		wantKeys string
 	}{
 		{tlsclient.Settings{}, ""},
-		{tlsclient.Settings{CAFile: a.file, CertFile: cert, KeyFile: key, ServerName: "10.0.0.1"}, ""},
+		{tlsclient.Settings{CAFile: setting.ReadFile(a.file), CertFile: setting.ReadFile(cert), KeyFile: setting.ReadFile(key), ServerName: "10.0.0.1"}, ""},
 		{tlsclient.Settings{CAFile: "/nonexistent"}, "ca_file"},
-		{tlsclient.Settings{CAFile: empty}, "ca_file"},
-		{tlsclient.Settings{CertFile: cert}, "key_file"},
-		{tlsclient.Settings{KeyFile: key}, "cert_file"},
-		{tlsclient.Settings{CertFile: cert, KeyFile: "/nonexistent"}, "key_file"},
-		{tlsclient.Settings{CertFile: cert, KeyFile: foreignKey}, "cert_file"},
+		{tlsclient.Settings{CAFile: setting.ReadFile(empty)}, "ca_file"},
+		{tlsclient.Settings{CertFile: setting.ReadFile(cert)}, "key_file"},
+		{tlsclient.Settings{KeyFile: setting.ReadFile(key)}, "cert_file"},
+		{tlsclient.Settings{CertFile: setting.ReadFile(cert), KeyFile: "/nonexistent"}, "key_file"},
+		{tlsclient.Settings{CertFile: setting.ReadFile(cert), KeyFile: setting.ReadFile(foreignKey)}, "key_file"},
 		{tlsclient.Settings{ServerName: "host:6514"}, "server_name"},
 		{tlsclient.Settings{PeerFingerprints: []string{"md5:00"}}, "peer_fingerprints"},
 		{tlsclient.Settings{PeerFingerprints: []string{"sha-256:00"}}, "peer_fingerprints"},
-		{tlsclient.Settings{TLSSkipVerify: true, CAFile: a.file, ServerName: "a:b"}, "server_name tls_skip_verify"},
+		{tlsclient.Settings{TLSSkipVerify: true, CAFile: setting.ReadFile(a.file), ServerName: "a:b"}, "server_name tls_skip_verify"},
 	} {
 		problems, _ := c.settings.Check(time.Now())
 		var keys []string
@@ -228,8 +230,9 @@ func TestCheckNamesTheKey(t *testing.T) {
 func TestExpiryIsSaidBeforeItBites(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
-	s := &tlsclient.Settings{CAFile: a.file}
-	s.CertFile, s.KeyFile = a.issue("client", 40*24*time.Hour)
+	s := &tlsclient.Settings{CAFile: setting.ReadFile(a.file)}
+	clientCert, clientKey := a.issue("client", 40*24*time.Hour)
+	s.CertFile, s.KeyFile = setting.ReadFile(clientCert), setting.ReadFile(clientKey)
 	now := time.Now()
 	e := tlsclient.NewExpiry(s, func() time.Time { return now })
 	expect := func(want string) {
@@ -246,16 +249,16 @@ func TestExpiryIsSaidBeforeItBites(t *testing.T) {
 		}
 	}
 	expect("")
-	now = now.Add(15 * 24 * time.Hour)
-	expect("in 24 days")
-	now = now.Add(26 * 24 * time.Hour)
+	now = now.Add(25 * 24 * time.Hour)
+	expect("in 14 days")
+	now = now.Add(16 * 24 * time.Hour)
 	expect("has expired")
 	a.issue("client", year)
 	now = now.Add(time.Minute)
 	expect("")
 
 	serverCert, serverKey := a.issue("siem.example.com", 42*24*time.Hour)
-	state, err := a.handshake(&tlsclient.Settings{CAFile: a.file}, "127.0.0.1", serverCert, serverKey)
+	state, err := a.handshake(&tlsclient.Settings{CAFile: setting.ReadFile(a.file)}, "127.0.0.1", serverCert, serverKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,8 +270,9 @@ func TestWarnings(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	s := &tlsclient.Settings{TLSSkipVerify: true}
-	s.CertFile, s.KeyFile = a.issue("client", year)
-	if err := os.Chmod(s.KeyFile, 0o644); err != nil {
+	clientCert, clientKey := a.issue("client", year)
+	s.CertFile, s.KeyFile = setting.ReadFile(clientCert), setting.ReadFile(clientKey)
+	if err := os.Chmod(clientKey, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	problems, warnings := s.Check(time.Now())

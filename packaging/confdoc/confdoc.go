@@ -1,4 +1,4 @@
-// Package confdoc reads the comments of the default configuration, packaging/config.toml, which explain every key. The
+// Package confdoc reads the comments of the reference configuration, packaging/config.reference.toml, which explain every key. The
 // manual page is made from them, and the tests hold them against what the code takes, so that neither can drift.
 //
 //	# Prose of a table.          a block of comment lines belongs to the line right below it

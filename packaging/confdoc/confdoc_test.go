@@ -25,8 +25,9 @@ import (
 var update = flag.Bool("update", false, "write the manual page anew")
 
 const (
-	configFile = "../config.toml"
-	manPage    = "../man/linuxguard-bridge.toml.5"
+	configFile    = "../config.reference.toml"
+	installedFile = "../config.toml"
+	manPage       = "../man/linuxguard-bridge.toml.5"
 )
 
 func read(t *testing.T, file string) string {
@@ -112,7 +113,7 @@ func (h *host) load(text string) (cfg *config.Config, report *config.Report, out
 		}[name]
 	}
 	resolver := secret.NewResolver(getenv)
-	cfg, report = config.LoadBytes("config.toml", []byte(text), config.Options{
+	cfg, report = config.LoadFiles([]config.File{{Name: "config.toml", Data: []byte(text)}}, config.Options{
 		Getenv: getenv, Resolver: resolver,
 		FreeBytes: func(string) (int64, bool) { return 0, false },
 		Construct: func(o *config.Output) (warnings []config.OutputWarning, err error) {
@@ -167,14 +168,21 @@ func mustBeClean(t *testing.T, report *config.Report) {
 
 func TestAsShipped(t *testing.T) {
 	t.Parallel()
-	_, report, _ := newHost(t).load(read(t, configFile))
-	mustBeClean(t, report)
+	installed := read(t, installedFile)
+	if n := strings.Count(installed, "\n"); n > 60 {
+		t.Errorf("the installed file has %d lines: what one must decide fits into 60", n)
+	}
+	whole := strings.NewReplacer("#[", "[", "#type", "type", "#addresses", "addresses", "#urls", "urls", "#token", "token").Replace(installed)
+	for _, text := range []string{read(t, configFile), installed, whole} {
+		_, report, _ := newHost(t).load(text)
+		mustBeClean(t, report)
+	}
 }
 
 // TestWithoutSecretsSaysWhatIsMissing is what somebody sees who has just installed the package.
 func TestWithoutSecretsSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	_, report, _ := (&host{t.TempDir()}).load(read(t, configFile))
+	_, report, _ := (&host{t.TempDir()}).load(read(t, installedFile))
 	var keys []string
 	for _, p := range report.Errors() {
 		keys = append(keys, p.Key)

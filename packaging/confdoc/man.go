@@ -8,15 +8,15 @@ import (
 // ManPage writes the document as a manual page of section 5 (man-pages(7), groff_man(7)).
 func (d *Document) ManPage() string {
 	var b strings.Builder
-	b.WriteString(".\\\" Made from packaging/config.toml by the tests of packaging/confdoc (-update). Don't edit.\n" +
+	b.WriteString(".\\\" Made from packaging/config.reference.toml by the tests of packaging/confdoc (-update). Don't edit.\n" +
 		".TH LINUXGUARD-BRIDGE.TOML 5 \"\" linuxguard-bridge \"File Formats\"\n.nh\n.ad l\n" +
 		".SH NAME\nlinuxguard-bridge.toml \\- configuration of linuxguard-bridge\n" +
-		".SH SYNOPSIS\n.B /etc/linuxguard\\-bridge/config.toml\n" +
+		".SH SYNOPSIS\n.B /etc/linuxguard\\-bridge/config.toml\n.br\n.B /etc/linuxguard\\-bridge/conf.d/*.toml\n" +
 		".SH DESCRIPTION\n")
 	for _, block := range d.Preamble {
 		b.WriteString(paragraphs(block, ".PP\n"))
 	}
-	b.WriteString(".PP\nThe file is TOML. A key that is not known is an error. Values below are examples or defaults.\n")
+	b.WriteString(".PP\nThe files are TOML. A key that is not known is an error. Values below are examples or defaults.\n")
 	b.WriteString(".SH TABLES AND KEYS\n")
 	for _, table := range d.Tables {
 		fmt.Fprintf(&b, ".SS %s\n%s", literal(table.Header()), paragraphs(table.Text, ".PP\n"))

@@ -18,14 +18,14 @@ var both = []string{
 	"/usr/bin/linuxguard-bridge", "/etc/linuxguard-bridge/config.toml",
 	"/usr/lib/systemd/system/linuxguard-bridge.service", "/usr/lib/systemd/system/linuxguard-bridge.socket",
 	"/usr/lib/sysusers.d/linuxguard-bridge.conf", "/usr/lib/tmpfiles.d/linuxguard-bridge.conf",
-	"/usr/share/linuxguard-bridge/10-notify-reload.conf", "/usr/share/doc/linuxguard-bridge/examples/low-ports.conf",
+	"/etc/logrotate.d/linuxguard-bridge", "/usr/share/doc/linuxguard-bridge/config.reference.toml", "/usr/share/doc/linuxguard-bridge/examples/low-ports.conf",
 	"/usr/share/doc/linuxguard-bridge/README.md", "/usr/share/doc/linuxguard-bridge/contrib/README.md",
 	"/usr/share/man/man8/linuxguard-bridge.8.gz", "/usr/share/man/man5/linuxguard-bridge.toml.5.gz",
 	"/usr/share/bash-completion/completions/linuxguard-bridge", "/usr/share/fish/vendor_completions.d/linuxguard-bridge.fish",
 }
 
 // commands have a page of section 1 each.
-var commands = []string{"run", "check", "status", "trace", "audit", "quarantine", "quarantine-resend", "losses", "losses-acknowledge", "queue-replay", "send", "render", "demo", "version"}
+var commands = []string{"run", "check", "config-show", "reload", "tail", "status", "trace", "audit", "quarantine", "quarantine-resend", "losses", "losses-acknowledge", "queue-replay", "send", "render", "demo", "version"}
 
 // TestContents looks at what is in the packages, and at the list of it.
 func TestContents(t *testing.T) {

@@ -1,7 +1,6 @@
 # Common to the maintainer scripts of both packages; packaging/build puts it in place of the line "#LIB#".
 unit=linuxguard-bridge.service
 socket=linuxguard-bridge.socket
-dropin=/usr/lib/systemd/system/linuxguard-bridge.service.d
 
 systemd_runs() { [ -d /run/systemd/system ]; }
 
@@ -18,24 +17,6 @@ make_folders() {
 	if command -v systemd-tmpfiles >/dev/null; then
 		systemd-tmpfiles --create linuxguard-bridge.conf
 	fi
-}
-
-# systemd 253 and later know when a reload is over, by Type=notify-reload; older ones would take the unknown type for
-# "simple".
-set_reload_type() {
-	version=$(systemctl --version 2>/dev/null | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
-	if [ "${version:-0}" -ge 253 ]; then
-		mkdir -p "$dropin"
-		cp /usr/share/linuxguard-bridge/10-notify-reload.conf "$dropin/10-notify-reload.conf"
-		chmod 0644 "$dropin/10-notify-reload.conf"
-	else
-		remove_reload_type
-	fi
-}
-
-remove_reload_type() {
-	rm -f "$dropin/10-notify-reload.conf"
-	rmdir "$dropin" 2>/dev/null || true
 }
 
 reload_manager() {
@@ -55,7 +36,14 @@ stop_for_good() {
 	fi
 }
 
+# in_use: somebody has enabled or started it. A removal ends both.
+in_use() {
+	command -v systemctl >/dev/null || return 1
+	systemctl --quiet is-enabled "$unit" "$socket" 2>/dev/null || { systemd_runs && systemctl --quiet is-active "$unit" "$socket"; }
+}
+
 say_what_next() {
+	if in_use; then return 0; fi
 	echo "linuxguard-bridge is installed, not started. Put the webhook's secret into /etc/linuxguard-bridge/credentials/webhook-secret,"
 	echo "the certificate and its key into /etc/linuxguard-bridge/tls/, say in /etc/linuxguard-bridge/config.toml where signals go, then:"
 	echo "    linuxguard-bridge check && systemctl enable --now linuxguard-bridge"

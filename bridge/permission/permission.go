@@ -1,0 +1,121 @@
+// Package permission says why a file is out of this process's reach, and what its owner has to type to change that.
+package permission
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Use is what the process wants of a file.
+type Use uint32
+
+// The uses; to write a file means to make it as well.
+const (
+	Read  Use = unix.R_OK
+	Write Use = unix.W_OK
+)
+
+// Explain adds to an error of permission on a named file whose the file is and what to do. Other errors stay as they are.
+func Explain(err error) error {
+	var p *fs.PathError
+	if !errors.As(err, &p) || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	remedy := Remedy(p.Path, Read)
+	if remedy == "" {
+		remedy = Remedy(p.Path, Write)
+	}
+	if remedy == "" {
+		return err
+	}
+	return &explained{err, remedy}
+}
+
+// explained is an error with a remedy behind its text.
+type explained struct {
+	error
+	remedy string
+}
+
+func (e *explained) Error() string { return e.error.Error() + ": " + e.remedy }
+func (e *explained) Unwrap() error { return e.error }
+
+// Remedy says whose path is, or the folder on the way to it that stands in the way, and what to type so that this process can use it; "" when
+// nothing of the kind stands in the way, or it can't be found out.
+func Remedy(path string, use Use) string {
+	if !filepath.IsAbs(path) {
+		return ""
+	}
+	path = filepath.Clean(path)
+	for i := 1; i < len(path); i++ { // the folders above it, from the top
+		if path[i] == '/' && denies(path[:i], unix.X_OK) {
+			return blame(path[:i], "g+x", Read)
+		}
+	}
+	_, err := os.Stat(path)
+	folder := filepath.Dir(path)
+	switch {
+	case err == nil && denies(path, uint32(use)):
+		return blame(path, "g+r", use)
+	case errors.Is(err, fs.ErrNotExist) && use == Write && denies(folder, unix.W_OK|unix.X_OK):
+		return blame(folder, "g+w", use)
+	}
+	return ""
+}
+
+// denies reports whether the kernel refuses mode (access(2)) on an existing path to this process.
+func denies(path string, mode uint32) bool {
+	return errors.Is(unix.Faccessat(unix.AT_FDCWD, path, mode, unix.AT_EACCESS), unix.EACCES)
+}
+
+// blame names the owner of path and the remedy: what is only read stays its owner's, what is written becomes ours.
+func blame(path, bits string, use Use) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	us, group := Us()
+	what := fmt.Sprintf("%s belongs to %s:%s (mode %04o) and this runs as %s", path, userName(owner.Uid), groupName(owner.Gid), info.Mode().Perm(), us)
+	if use == Write {
+		recursive := ""
+		if info.IsDir() {
+			recursive = "-R "
+		}
+		return fmt.Sprintf("%s: chown %s%s: %s", what, recursive, us, path)
+	}
+	return fmt.Sprintf("%s: chgrp %s %s && chmod %s %s", what, group, path, bits, path)
+}
+
+// Us names the user and the group that this process has on files.
+func Us() (name, group string) {
+	return userName(uint32(os.Geteuid())), groupName(uint32(os.Getegid())) //nolint:gosec // an ID of Linux has 32 bits
+}
+
+func userName(uid uint32) string {
+	id := strconv.FormatUint(uint64(uid), 10)
+	if u, err := user.LookupId(id); err == nil {
+		return strings.TrimSpace(u.Username)
+	}
+	return id
+}
+
+func groupName(gid uint32) string {
+	id := strconv.FormatUint(uint64(gid), 10)
+	if g, err := user.LookupGroupId(id); err == nil {
+		return strings.TrimSpace(g.Name)
+	}
+	return id
+}
