@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -38,8 +37,7 @@ type Unit struct {
 var ErrNoUnit = errors.New("no such unit")
 
 // properties are what ShowUnit asks for.
-const properties = "LoadState,User,Group,SupplementaryGroups,ExecStart,LoadCredential,LoadCredentialEncrypted,SetCredential,SetCredentialEncrypted," +
-	"ImportCredential,Environment,EnvironmentFiles,StateDirectory,RuntimeDirectory,LogsDirectory,CacheDirectory,ReadWritePaths,ReadOnlyPaths," +
+const properties = "LoadState,User,Group,SupplementaryGroups,ExecStart,Environment,EnvironmentFiles,StateDirectory,RuntimeDirectory,LogsDirectory,CacheDirectory,ReadWritePaths,ReadOnlyPaths," +
 	"InaccessiblePaths,ProtectSystem,ProtectHome,PrivateTmp,MemoryHigh"
 
 // ShowUnit asks systemctl for the service name ("linuxguard-bridge") and its socket unit. run runs systemctl with the arguments and
@@ -54,6 +52,9 @@ func ShowUnit(ctx context.Context, name string, run func(ctx context.Context, ar
 		return nil, fmt.Errorf("%w: %s.service is not installed", ErrNoUnit, name)
 	}
 	u := newUnit(name+".service", shown)
+	if out, err := run(ctx, "cat", name+".service"); err == nil {
+		u.credentials(string(out))
+	}
 	if out, err := run(ctx, "show", name+".socket", "--property=LoadState,ActiveState"); err == nil {
 		if s := parseShow(string(out)); s.first("LoadState") == "loaded" {
 			u.Socket = s.first("ActiveState")
@@ -98,16 +99,6 @@ func newUnit(name string, s shownProperties) *Unit {
 		HasEnvFiles:   len(s["EnvironmentFiles"]) > 0,
 		WritablePaths: paths(s.list("ReadWritePaths")), ReadOnlyPaths: paths(s.list("ReadOnlyPaths")), HiddenPaths: paths(s.list("InaccessiblePaths")),
 	}
-	for _, pair := range s.list("LoadCredential") {
-		id, from, _ := strings.Cut(pair, ":")
-		u.LoadCredential[id] = from
-	}
-	for _, property := range []string{"LoadCredentialEncrypted", "SetCredential", "SetCredentialEncrypted", "ImportCredential"} {
-		for _, pair := range s.list(property) {
-			id, _, _ := strings.Cut(pair, ":")
-			u.OtherCredentials = append(u.OtherCredentials, id)
-		}
-	}
 	for _, pair := range s.list("Environment") {
 		variable, value, _ := strings.Cut(pair, "=")
 		u.Environment[variable] = value
@@ -123,6 +114,27 @@ func newUnit(name string, s shownProperties) *Unit {
 		u.MemoryHigh = int64(n)
 	}
 	return u
+}
+
+// credentials reads the unit's files, as `systemctl cat` shows them: "systemctl show" can't print credentials (systemd 252 to 257).
+func (u *Unit) credentials(files string) {
+	for line := range strings.Lines(strings.ReplaceAll(files, "\\\n", " ")) {
+		setting, value, found := strings.Cut(strings.TrimSpace(line), "=")
+		if !found || strings.HasPrefix(setting, "#") || strings.HasPrefix(setting, ";") {
+			continue
+		}
+		value = strings.TrimSpace(value)
+		id, from, _ := strings.Cut(value, ":")
+		switch setting = strings.TrimSpace(setting); {
+		case setting == "LoadCredential" && value == "":
+			clear(u.LoadCredential)
+		case setting == "LoadCredential":
+			u.LoadCredential[id] = from
+		case value == "":
+		case setting == "LoadCredentialEncrypted", setting == "SetCredential", setting == "SetCredentialEncrypted", setting == "ImportCredential":
+			u.OtherCredentials = append(u.OtherCredentials, id)
+		}
+	}
 }
 
 // protect adds what the settings with a name stand for (systemd.exec(5), "Sandboxing").
@@ -158,11 +170,6 @@ func (u *Unit) Env(variable string) string {
 		return strings.Join(u.Directories[kind], ":")
 	}
 	return u.Environment[variable]
-}
-
-// Credentials are the names of all that the service is handed, sorted.
-func (u *Unit) Credentials() []string {
-	return slices.Compact(slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(u.LoadCredential)), u.OtherCredentials...))))
 }
 
 // MakesDirectory reports whether the manager makes the folder of path, or one above it, before the service starts.

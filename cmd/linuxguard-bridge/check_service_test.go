@@ -107,7 +107,13 @@ func (w *serviceWorld) check(unit string, args ...string) (said string, code int
 	if !strings.HasPrefix(socket, "ActiveState=") {
 		socket = "ActiveState=inactive"
 	}
-	w.write("bin/systemctl", "#!/bin/sh\ncase \"$2\" in *.socket) echo LoadState=loaded; echo "+socket+" ;; *) cat <<'END'\n"+shown+"\nEND\n;; esac\n", 0o755)
+	var files string
+	for line := range strings.Lines(shown) {
+		if strings.HasPrefix(line, "LoadCredential=") {
+			files += line
+		}
+	}
+	w.write("bin/systemctl", "#!/bin/sh\n[ \"$1\" = show ] || { printf '%s' '# a unit\n[Service]\n"+files+"'; exit; }\ncase \"$2\" in *.socket) echo LoadState=loaded; echo "+socket+" ;; *) cat <<'END'\n"+shown+"\nEND\n;; esac\n", 0o755)
 	cmd := exec.CommandContext(w.t.Context(), bridgetest.Binary(w.t), append([]string{"check", "--config", w.path("config.toml")}, args...)...)
 	cmd.Env = []string{"PATH=" + w.path("bin") + ":" + os.Getenv("PATH")}
 	out, err := cmd.CombinedOutput()

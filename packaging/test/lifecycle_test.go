@@ -38,9 +38,9 @@ func TestLifecycle(t *testing.T) {
 				name string
 				do   func(*container)
 			}{
-				{"Install", install}, {"Unconfigured", unconfigured}, {"Configure", configure}, {"Start", start},
-				{"Reload", reload}, {"Watchdog", watchdog}, {"Crash", crash}, {"BrokenConfiguration", brokenConfiguration},
-				{"SecretFile", secretInFile}, {"LowPorts", lowPorts}, {"Socket", socketActivation}, {"BrokenBehindSocket", brokenBehindSocket},
+				{"Install", install}, {"Unconfigured", unconfigured}, {"Configure", configure}, {"CheckAsService", checkAsService}, {"Start", start},
+				{"Reload", reload}, {"EarlyHangup", earlyHangup}, {"MissingCredential", missingCredential}, {"Logrotate", logrotate}, {"Watchdog", watchdog}, {"Crash", crash}, {"BrokenConfiguration", brokenConfiguration},
+				{"SecretFile", secretInFile}, {"LowPorts", lowPorts}, {"UnusedSocket", unusedSocket}, {"Socket", socketActivation}, {"BrokenBehindSocket", brokenBehindSocket},
 				{"RestartUnderLoad", restartUnderLoad}, {"Queue", queueSurvives}, {"Remove", remove},
 				{"Purge", func(c *container) { purge(c, before) }},
 			} {
@@ -84,13 +84,6 @@ func install(c *container) {
 	c.run("dpkg --verify linuxguard-bridge")
 	c.run("systemd-analyze verify --man=no /usr/lib/systemd/system/linuxguard-bridge.service /usr/lib/systemd/system/linuxguard-bridge.socket 2>&1 | { ! grep .; }")
 	c.t.Logf("%s", c.run("said=$(systemd-analyze security --threshold=10 linuxguard-bridge.service) && echo \"$said\" | tail -n 1"))
-	kind := "notify"
-	if c.systemd >= 253 {
-		kind = "notify-reload"
-	}
-	if got := c.property("Type"); got != kind {
-		c.t.Errorf("systemd %d: Type=%s, want %s", c.systemd, got, kind)
-	}
 }
 
 // unconfigured: check says what is missing, and a start fails at once and for good.
@@ -147,20 +140,29 @@ func start(c *container) {
 func reload(c *container) {
 	pid := c.property("MainPID")
 	c.run(`sed -i 's/app_name = "first"/app_name = "second"/' ` + configFile)
+	c.run("systemctl reload linuxguard-bridge") // returns when it is in force
+	c.run("linuxguard-bridge send --wait && grep '^second .*sig_test_' /var/log/siem.log")
+	c.run("cp -p " + configFile + " /root/good.toml")
+	refused := func() {
+		c.run("echo nonsense >>" + configFile)
+		c.refuses(1, "systemctl reload linuxguard-bridge")
+		if said := c.run("journalctl -u linuxguard-bridge -n 20 --no-pager"); !strings.Contains(said, "this line is no [table] and no key with a value") {
+			c.t.Errorf("the journal does not say why:\n%s", said)
+		}
+		c.expect("active", "systemctl is-active linuxguard-bridge")
+		c.run("cp -p /root/good.toml " + configFile)
+	}
+	refused()
+	if c.systemd >= 253 { // with the type that an operator may have set
+		c.write("/run/systemd/system/linuxguard-bridge.service.d/type.conf", "[Service]\nType=notify-reload")
+		c.run("systemctl daemon-reload && systemctl restart linuxguard-bridge")
+		pid = c.property("MainPID")
+		refused()
+		c.run("systemctl reload linuxguard-bridge")
+		c.run("rm /run/systemd/system/linuxguard-bridge.service.d/type.conf && systemctl daemon-reload && systemctl restart linuxguard-bridge")
+		pid = c.property("MainPID")
+	}
 	c.run("systemctl reload linuxguard-bridge")
-	c.await("the new configuration", func() bool {
-		c.run("linuxguard-bridge send --wait")
-		_, err := c.try("grep '^second .*sig_test_' /var/log/siem.log")
-		return err == nil
-	})
-	c.run("cp -p " + configFile + " /root/good.toml && echo nonsense >>" + configFile)
-	c.run("systemctl reload linuxguard-bridge")
-	c.await("word of the broken file", func() bool {
-		_, err := c.try("journalctl -u linuxguard-bridge | grep 'the reload failed'")
-		return err == nil
-	})
-	c.expect("active", "systemctl is-active linuxguard-bridge")
-	c.run("cp -p /root/good.toml " + configFile + " && systemctl reload linuxguard-bridge")
 	c.run("linuxguard-bridge send --wait")
 	if got := c.property("MainPID"); got != pid {
 		c.t.Errorf("the main process was %s and is %s: it was restarted", pid, got)
@@ -231,10 +233,82 @@ func lowPorts(c *container) {
 	c.run("rm -r /etc/systemd/system/linuxguard-bridge.service.d && cp -p /root/good.toml " + configFile + " && systemctl daemon-reload && systemctl restart linuxguard-bridge")
 }
 
+// checkAsService: as root, check finds what only the service can't do, and what it says to type puts it right.
+func checkAsService(c *container) {
+	for what, says := range map[string]string{
+		"chgrp root /etc/linuxguard-bridge/tls/key.pem": "chgrp linuxguard-bridge /etc/linuxguard-bridge/tls/key.pem",
+		"chmod 600 " + configFile:                       "chgrp linuxguard-bridge " + configFile,
+		"mv " + secretFile + " /root/moved":             "can't load it from " + secretFile,
+		"printf '[output.far]\\ntype = \"file\"\\npath = \"/srv/x/signals\"\\n' >/etc/linuxguard-bridge/conf.d/far.toml":                                           "ReadWritePaths=/srv/x",
+		"printf '[output.hec]\\ntype = \"splunk_hec\"\\nurls = [\"https://127.0.0.1:1\"]\\ntoken = \"credential:hec\"\\n' >/etc/linuxguard-bridge/conf.d/far.toml": "LoadCredential=hec:/etc/linuxguard-bridge/credentials/hec",
+		"install -m 600 /dev/null /root/x.pem && sed -i 's|/etc/linuxguard-bridge/tls/cert.pem|/root/x.pem|' " + configFile:                                        "hides /root/x.pem from the service",
+	} {
+		c.run("cp -p " + configFile + " /root/before.toml && " + what)
+		said := c.refuses(2, "linuxguard-bridge check --probe")
+		if !strings.Contains(said, says) || !strings.Contains(said, "judged as linuxguard-bridge.service will find it") {
+			c.t.Errorf("after %q check says\n%s\nwant %q", what, said, says)
+		}
+		c.run("cp -p /root/before.toml " + configFile + "; rm -f /etc/linuxguard-bridge/conf.d/far.toml; chgrp linuxguard-bridge /etc/linuxguard-bridge/tls/key.pem; test ! -e /root/moved || mv /root/moved " + secretFile)
+	}
+	said := c.run("linuxguard-bridge check")
+	if !strings.Contains(said, "the certificate is self-signed") || !strings.Contains(said, "judged as linuxguard-bridge.service") {
+		c.t.Errorf("check says\n%s", said)
+	}
+	c.expect("2750 root linuxguard-bridge", "stat -c '%a %U %G' /etc/linuxguard-bridge/conf.d")
+}
+
+// earlyHangup: a SIGHUP in the first moments of a start ends nothing for good.
+func earlyHangup(c *container) {
+	for _, wait := range []string{"0", "0.01", "0.03", "0.1"} {
+		c.run("systemctl stop linuxguard-bridge; systemctl start --no-block linuxguard-bridge; sleep " + wait + "; systemctl kill --signal=HUP linuxguard-bridge || true")
+		c.await("the start", func() bool { return c.property("ActiveState") == "active" })
+	}
+	c.run("linuxguard-bridge send --wait")
+}
+
+// missingCredential: systemd says nothing of which file it lacks, so the journal has it from check.
+func missingCredential(c *container) {
+	c.run("mv " + secretFile + " /root/moved")
+	c.refuses(1, "systemctl restart linuxguard-bridge")
+	c.await("the file's name", func() bool {
+		_, err := c.try("journalctl -u linuxguard-bridge -n 30 --no-pager | grep -F \"can't load it from " + secretFile + "\"")
+		return err == nil
+	})
+	c.run("mv /root/moved " + secretFile + " && systemctl reset-failed linuxguard-bridge && systemctl restart linuxguard-bridge && linuxguard-bridge send --wait")
+}
+
+// logrotate renames the file output's file, which goes on in a new one. No signal is lost over it.
+func logrotate(c *container) {
+	const file = "/var/log/linuxguard-bridge/signals.ndjson"
+	before := c.run("grep -c sig_test_ " + file)
+	c.run("logrotate --force /etc/logrotate.d/linuxguard-bridge")
+	c.run("linuxguard-bridge send --wait")
+	c.expect("1", "grep -c sig_test_ "+file)
+	c.expect(before, "grep -c sig_test_ "+file+".1")
+	c.run("logrotate --force /etc/logrotate.d/linuxguard-bridge && linuxguard-bridge send --wait")
+	c.expect(before, "zcat "+file+".2.gz | grep -c sig_test_")
+	c.expect("640 linuxguard-bridge linuxguard-bridge", "stat -c '%a %U %G' "+file)
+}
+
+// unusedSocket: systemd holds a port that the bridge does not listen on. Everybody says so.
+func unusedSocket(c *container) {
+	c.run("systemctl stop linuxguard-bridge && systemctl start linuxguard-bridge.socket && systemctl start linuxguard-bridge")
+	const says = "waits for nobody"
+	for _, command := range []string{"linuxguard-bridge check", "linuxguard-bridge status", "journalctl -u linuxguard-bridge -n 30 --no-pager"} {
+		if said, _ := c.try(command); !strings.Contains(said, says) {
+			c.t.Errorf("%s does not say %q:\n%s", command, says, said)
+		}
+	}
+	c.run("systemctl stop linuxguard-bridge.socket linuxguard-bridge && systemctl start linuxguard-bridge")
+}
+
 // socketActivation: systemd holds port 443, and the service takes it over.
 func socketActivation(c *container) {
-	c.run(`sed -i 's/^listen = .*/listen = ["systemd"]/' ` + configFile + " && linuxguard-bridge check")
-	c.run("systemctl stop linuxguard-bridge && systemctl enable --now linuxguard-bridge.socket")
+	c.run(`sed -i 's/^listen = .*/listen = ["systemd"]/' ` + configFile + " && systemctl stop linuxguard-bridge")
+	if said := c.refuses(2, "linuxguard-bridge check"); !strings.Contains(said, "systemctl enable --now linuxguard-bridge.socket") {
+		c.t.Errorf("check without the socket unit says\n%s", said)
+	}
+	c.run("systemctl enable --now linuxguard-bridge.socket && linuxguard-bridge check")
 	report := c.load(c.t, func() { // the first connection starts it
 		c.await("the service", func() bool { return c.property("ActiveState") == "active" })
 	})
@@ -324,7 +398,10 @@ func remove(c *container) {
 	c.expect("", "find /etc/systemd /usr/lib/systemd -name '*linuxguard*'")
 	c.run("test -s " + configFile + " -a -s " + secretFile + " && ls /var/lib/linuxguard-bridge/* && getent passwd linuxguard-bridge")
 	// Installed again, it goes on where it was.
-	c.run(apt("install "+deb(newVersion)) + " && systemctl enable --now linuxguard-bridge.socket linuxguard-bridge.service")
+	if said := c.run(apt("install " + deb(newVersion))); !strings.Contains(said, "is installed, not started") {
+		c.t.Errorf("installed again, it does not say what is next:\n%s", said)
+	}
+	c.run("systemctl enable --now linuxguard-bridge.socket linuxguard-bridge.service")
 	c.run("linuxguard-bridge send --wait && linuxguard-bridge audit")
 	c.run(apt("remove linuxguard-bridge"))
 }
@@ -353,7 +430,7 @@ func (c *container) leftSince(before []string) []string {
 			return true
 		}
 		for _, other := range []string{
-			"/root/", "/etc/hosts", "/etc/rsyslog.d/siem.conf", "/var/log/siem.log", "/run/systemd/system/linuxguard-bridge.service.d",
+			"/root/", "/etc/hosts", "/etc/rsyslog.d/siem.conf", "/var/log/siem.log", "/var/lib/logrotate/", "/run/systemd/system/linuxguard-bridge.service.d",
 			"/var/cache/apt/", "/var/lib/apt/", "/var/lib/dpkg/", "/var/cache/man/", "/var/log/apt/", "/var/log/dpkg.log",
 			"/var/log/journal/", "/var/lib/systemd/", "/var/tmp/systemd-private-", "/tmp/systemd-private-", "/var/log/", "/etc/passwd-",
 			"/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/var/cache/debconf/", "/var/lib/rpm/", "/var/cache/dnf/", "/var/lib/dnf/", "/var/cache/ldconfig/",

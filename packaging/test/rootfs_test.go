@@ -19,7 +19,7 @@ import (
 var suites = []string{"bookworm", "trixie"}
 
 // include is what a small server has, rsyslog as the SIEM, and rpm's tools.
-const include = "systemd,systemd-sysv,dbus,rsyslog,openssl,ca-certificates,iproute2,man-db,rpm,dnf"
+const include = "systemd,systemd-sysv,dbus,rsyslog,logrotate,openssl,ca-certificates,iproute2,man-db,rpm,dnf"
 
 // rootfs returns the folder with suite's files, made on the first use. Containers leave it as it is.
 func rootfs(t *testing.T, suite string) string {
