@@ -57,7 +57,7 @@
 //	outputs/all              the one literal table of kinds
 //	    outputs, outputs/file, outputs/splunkhec, outputs/syslog
 //	outputs/file             one kind of destination each: format and transport
-//	    bridge/setting, outputs, outputs/mapping
+//	    bridge/permission, bridge/setting, outputs, outputs/mapping
 //	outputs/mapping          every rule by which a field is written, in every format
 //	    bridge/signal, outputs, outputs/syslog/rfc5424
 //	outputs/splunkhec

@@ -122,8 +122,8 @@ func (l *loader) checkACME(at keyPath, a *acmeTable, addresses []listenUse) {
 	if a.Email != "" && !isMailAddress(a.Email) {
 		l.errorf(at.key("email"), "", "%q is no mail address", a.Email)
 	}
-	if u, err := url.Parse(a.DirectoryURL); a.DirectoryURL != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
-		l.errorf(at.key("directory_url"), "", "must be an https:// URL, not %q", a.DirectoryURL)
+	if u, err := url.Parse(a.DirectoryURL); a.DirectoryURL != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil) {
+		l.errorf(at.key("directory_url"), "", "must be an https:// URL without user and password")
 	}
 	if a.CAFile != "" {
 		l.checkCAFile(at.key("ca_file"), a.CAFile)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
 	"unique"
 
 	"golang.org/x/sys/unix"
@@ -68,7 +69,8 @@ type Ref string
 // the wrong place, so it must not be shown.
 func (r Ref) IsValid() bool {
 	scheme, rest, _ := strings.Cut(string(r), ":")
-	return rest != "" && (scheme == "credential" || scheme == "file" || scheme == "env")
+	blank := strings.ContainsFunc(rest, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) })
+	return rest != "" && (!blank && (scheme == "credential" || scheme == "env") || scheme == "file" && filepath.IsAbs(rest))
 }
 
 // Name is what logs and metrics call the secret: the credential's or variable's name, or the file's base name.
@@ -271,9 +273,6 @@ func notLoaded(name string) error {
 
 // readPrivate refuses a file that other users can read or write: a secret that everybody can read is none.
 func readPrivate(path string) (string, error) {
-	if !filepath.IsAbs(path) {
-		return "", errors.New("the path must be absolute")
-	}
 	return readFile(path, func(info fs.FileInfo) error {
 		if mode := info.Mode().Perm(); mode&0o007 != 0 {
 			return fmt.Errorf("%w: other users can access it (mode %04o): chmod o= %s", fs.ErrPermission, mode, path)

@@ -162,7 +162,10 @@ func TestCheckResolver(t *testing.T) {
 	if err := errors.Join(errA, errB); err != nil || a == b || len(a.Reveal()) < 16 || !r.Unseen("credential:a") {
 		t.Errorf("got %v and %v, %v", a.Reveal(), b.Reveal(), err)
 	}
-	for _, ref := range []secret.Ref{"credential:../a", "env:NONE", "file:/none", "none"} {
+	if v, err := r.Resolve("env:NONE"); err != nil || v.IsZero() || !r.Unseen("env:NONE") { // it may be the service's
+		t.Errorf("got %v, %v", v, err)
+	}
+	for _, ref := range []secret.Ref{"credential:../a", "file:/none", "none", "env:"} {
 		if _, err := r.Resolve(ref); err == nil || r.Unseen(ref) {
 			t.Errorf("%s is made up", ref)
 		}
@@ -185,6 +188,36 @@ func TestCheckResolver(t *testing.T) {
 	}
 	if _, err := secret.NewResolver(none).Resolve("credential:a"); err == nil {
 		t.Error("the service's own resolver makes up a credential")
+	}
+}
+
+func TestServiceResolver(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("no such file")
+	handed := secret.Handed{
+		Credentials: map[string]secret.Credential{"there": {Clear: "s\n"}, "broken": {Err: broken}, "far": {Unseen: true}},
+		Getenv:      func(name string) string { return map[string]string{"SET": "e", "CREDENTIALS_DIRECTORY": "/nonexistent"}[name] },
+	}
+	for ref, c := range map[secret.Ref]struct{ clear, says string }{
+		"credential:there": {"s", ""}, "env:SET": {"e", ""},
+		"credential:broken": {"", "no such file"}, "credential:other": {"", "LoadCredential=other:"}, "env:UNSET": {"", "not set"},
+		"credential:far": {"", "only root and the service manager can read it"},
+	} {
+		v, err := secret.NewServiceResolver(handed, false).Resolve(ref)
+		if v.Reveal() != c.clear || (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: got %q, %v", ref, v.Reveal(), err)
+		}
+	}
+	pretending := secret.NewServiceResolver(handed, true)
+	if v, err := pretending.Resolve("credential:far"); err != nil || v.IsZero() || !pretending.Unseen("credential:far") || pretending.Unseen("credential:there") {
+		t.Errorf("got %v, %v", v, err)
+	}
+	if _, err := pretending.Resolve("env:UNSET"); err == nil || pretending.Unseen("env:UNSET") {
+		t.Error("a variable that the service won't have is made up")
+	}
+	handed.MoreEnv = true
+	if _, err := secret.NewServiceResolver(handed, true).Resolve("env:UNSET"); err != nil {
+		t.Errorf("a variable that a file may set: %v", err)
 	}
 }
 
@@ -253,7 +286,7 @@ func TestResolveRefuses(t *testing.T) {
 		"file:":                             "a secret is a reference",
 		"vault:hunter2":                     "a secret is a reference",
 		"FILE:/x":                           "a secret is a reference",
-		"file:x":                            "the path must be absolute",
+		"file:x":                            "a secret is a reference",
 		"credential:../x":                   "no slash",
 		"credential:..":                     "no slash",
 		"credential:.":                      "no slash",

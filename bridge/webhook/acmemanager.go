@@ -34,6 +34,7 @@ const acmeConnections = 128
 type acmeManager struct {
 	opts    *ACME
 	http2   bool // offered
+	shaken  func(tls.ConnectionState) error
 	log     *slog.Logger
 	now     func() time.Time
 	manager *autocert.Manager
@@ -94,7 +95,7 @@ func withoutPort(next http.Handler) http.Handler {
 
 // prepare reads the client CAs and returns the function that puts them into use.
 func (a *acmeManager) prepare(clientCA string) (apply func(), err error) {
-	config := baseTLS(a.http2)
+	config := baseTLS(a.http2, a.shaken)
 	config.GetCertificate = a.certificate
 	if err := requireClients(config, clientCA); err != nil {
 		return nil, err

@@ -33,9 +33,10 @@ type stamps [3]stamp
 // certificates keeps the TLS configuration in step with its files. The last good one stays in use while newer files
 // can't be used.
 type certificates struct {
-	log   *slog.Logger
-	now   func() time.Time
-	http2 bool // offered
+	log    *slog.Logger
+	now    func() time.Time
+	http2  bool // offered
+	shaken func(tls.ConnectionState) error
 
 	current atomic.Pointer[tls.Config]
 
@@ -47,23 +48,24 @@ type certificates struct {
 }
 
 // loadTLS reads f into a server's configuration.
-func loadTLS(f files, http2 bool) (*tls.Config, error) {
+func loadTLS(f files, http2 bool, shaken func(tls.ConnectionState) error) (*tls.Config, error) {
 	pair, err := pemfile.KeyPair(f.cert, f.key)
 	if err != nil {
 		return nil, err
 	}
-	config := baseTLS(http2)
+	config := baseTLS(http2, shaken)
 	config.Certificates = []tls.Certificate{pair}
 	return config, requireClients(config, f.clientCA)
 }
 
-// baseTLS holds what every configuration shares: TLS 1.2 and 1.3 with Go's own choice of suites and curves.
-func baseTLS(http2 bool) *tls.Config {
+// baseTLS holds what every configuration shares: TLS 1.2 and 1.3 with Go's own choice of suites and curves. shaken, which may be nil, is told of
+// each handshake that succeeds.
+func baseTLS(http2 bool, shaken func(tls.ConnectionState) error) *tls.Config {
 	protocols := []string{"http/1.1"}
 	if http2 {
 		protocols = []string{"h2", "http/1.1"}
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: protocols}
+	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: protocols, VerifyConnection: shaken}
 }
 
 // requireClients makes config ask for and verify client certificates when caFile is set.
@@ -126,7 +128,7 @@ func (c *certificates) poll() {
 // load reads f, and refuses an expired certificate in place of one that is good. At the start any certificate is taken:
 // an answer that senders distrust is easier to find than none.
 func (c *certificates) load(f files) (*tls.Config, error) {
-	config, err := loadTLS(f, c.http2)
+	config, err := loadTLS(f, c.http2, c.shaken)
 	if err == nil && c.worse(config) {
 		return nil, fmt.Errorf("certificate %s has expired, the one in use has not", f.cert)
 	}

@@ -45,7 +45,7 @@ func newProbe() (*probe, error) {
 		return nil, err
 	}
 	p.roots.AddCert(leaf)
-	p.config = baseTLS(false)
+	p.config = baseTLS(false, nil)
 	p.config.SessionTicketsDisabled = true // no session of the probe's is of use elsewhere
 	p.config.Certificates = []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}}
 	return p, nil

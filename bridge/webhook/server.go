@@ -45,7 +45,7 @@ func NewServer(opts ServerOptions, handler http.Handler) (*Server, error) {
 	s := &Server{
 		log: opts.Log, conns: newConns(opts.Now, opts.Log), failed: make(chan error, 1), metrics: newServerMetrics(),
 	}
-	s.certs = &certificates{log: opts.Log, now: opts.Now, http2: opts.HTTP2}
+	s.certs = &certificates{log: opts.Log, now: opts.Now, http2: opts.HTTP2, shaken: s.metrics.shaken}
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
@@ -54,6 +54,7 @@ func NewServer(opts ServerOptions, handler http.Handler) (*Server, error) {
 		if s.acme, err = newACME(opts.ACME, &opts); err != nil {
 			return nil, err
 		}
+		s.acme.shaken = s.metrics.shaken
 	}
 	apply, err := s.prepare(&opts)
 	if err != nil {
@@ -99,7 +100,7 @@ func (s *Server) newHTTP(handler *front) *http.Server {
 		handler.readTimeout, handler.writeTimeout = o.ReadTimeout, o.WriteTimeout
 	}
 	if !o.Plaintext {
-		server.TLSConfig = baseTLS(o.HTTP2)
+		server.TLSConfig = baseTLS(o.HTTP2, nil)
 		server.TLSConfig.GetConfigForClient = s.configFor
 	}
 	return server

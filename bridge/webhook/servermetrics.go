@@ -1,15 +1,16 @@
 package webhook
 
 import (
+	"crypto/tls"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
 type serverMetrics struct {
-	handshakeErrors atomic.Uint64
+	handshakeErrors, fullHandshakes, resumedHandshakes atomic.Uint64
 
-	open, limit, refused, evicted, flooded, silent, handshakes *prometheus.Desc
+	open, limit, refused, evicted, flooded, silent, handshakes, handshakeFailures *prometheus.Desc
 }
 
 func newServerMetrics() serverMetrics {
@@ -23,14 +24,16 @@ func newServerMetrics() serverMetrics {
 		evicted:    desc("connections_evicted_total", "Waiting connections that were closed for new ones at the limit."),
 		flooded:    desc("connections_flooded_total", "HTTP/2 connections that were closed for what they sent beside requests."),
 		silent:     desc("connections_without_request_total", "Connections that ended before a well-formed request: failed handshakes, malformed or slow headers, scanners."),
-		handshakes: desc("tls_handshake_errors_total", "TLS handshakes that failed."),
+		handshakes: desc("tls_handshakes_total", "TLS handshakes that succeeded, by whether they went on with an earlier session, which costs no signature.", "resumed"),
+
+		handshakeFailures: desc("tls_handshake_errors_total", "TLS handshakes that failed."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (s *Server) Describe(ch chan<- *prometheus.Desc) {
 	m := &s.metrics
-	for _, desc := range []*prometheus.Desc{m.open, m.limit, m.refused, m.evicted, m.flooded, m.silent, m.handshakes} {
+	for _, desc := range []*prometheus.Desc{m.open, m.limit, m.refused, m.evicted, m.flooded, m.silent, m.handshakes, m.handshakeFailures} {
 		ch <- desc
 	}
 }
@@ -45,5 +48,17 @@ func (s *Server) Collect(ch chan<- prometheus.Metric) {
 	ch <- counter(m.flooded, s.conns.flooded.Load())
 	ch <- counter(m.evicted, s.conns.evicted.Load())
 	ch <- counter(m.silent, s.conns.silent.Load())
-	ch <- counter(m.handshakes, s.metrics.handshakeErrors.Load())
+	ch <- counter(m.handshakes, m.fullHandshakes.Load(), "false")
+	ch <- counter(m.handshakes, m.resumedHandshakes.Load(), "true")
+	ch <- counter(m.handshakeFailures, m.handshakeErrors.Load())
+}
+
+// shaken is tls.Config.VerifyConnection: it counts, and refuses nothing.
+func (m *serverMetrics) shaken(state tls.ConnectionState) error {
+	if state.DidResume {
+		m.resumedHandshakes.Add(1)
+	} else {
+		m.fullHandshakes.Add(1)
+	}
+	return nil
 }

@@ -205,3 +205,19 @@ func TestPlaintextOnTLSPort(t *testing.T) {
 		t.Error("a delivery in plaintext was taken")
 	}
 }
+
+// TestHandshakesAreCounted: a client that comes back with its session costs no signature, and is told apart.
+func TestHandshakesAreCounted(t *testing.T) {
+	t.Parallel()
+	rig := newRig(t, nil)
+	sessions := tls.NewLRUClientSessionCache(1)
+	for range 3 {
+		conn, err := tls.Dial("tcp", rig.addr(), &tls.Config{RootCAs: rig.ca.pool(), ClientSessionCache: sessions, MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.Close()
+	}
+	m := &rig.server.metrics
+	eventually(t, "the counts", func() bool { return m.fullHandshakes.Load() == 1 && m.resumedHandshakes.Load() == 2 })
+}

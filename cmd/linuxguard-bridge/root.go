@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
+	"github.com/linuxguard/linuxguard-bridge/bridge/permission"
 )
 
 // Exit codes of every command.
@@ -39,7 +40,7 @@ var errReported = errors.New("reported already")
 func execute(ctx context.Context, g *globals, args []string) int {
 	root := newRootCommand(g) //nolint:contextcheck // commands get theirs from ExecuteContext
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := permission.Explain(root.ExecuteContext(ctx))
 	if err == nil {
 		return exitOK
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/permission"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
@@ -163,7 +164,7 @@ func (a *appender) classify(err error) error {
 	err = fmt.Errorf("append to %s: %w", a.path, err)
 	for _, blocked := range [...]error{fs.ErrPermission, syscall.EROFS, syscall.EISDIR, syscall.ENOTDIR, syscall.ELOOP, errNotRegular} {
 		if errors.Is(err, blocked) {
-			return &outputs.BlockedError{Err: err}
+			return &outputs.BlockedError{Err: permission.Explain(err)}
 		}
 	}
 	return err

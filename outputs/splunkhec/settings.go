@@ -235,6 +235,9 @@ func parseURL(text string) (*url.URL, error) {
 	for _, tail := range []string{"/1.0", "/event", collectorPath} {
 		path = strings.TrimSuffix(path, tail)
 	}
+	if strings.Contains(path+"/", collectorPath+"/") {
+		return nil, fmt.Errorf("ends in another endpoint than %s/event, such as /raw, which takes no events: leave all from /services on away", collectorPath)
+	}
 	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host), Path: strings.TrimRight(path, "/")}, nil
 }
 

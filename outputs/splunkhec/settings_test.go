@@ -130,6 +130,11 @@ func TestDerived(t *testing.T) {
 
 func TestParseURL(t *testing.T) {
 	t.Parallel()
+	for _, text := range []string{"https://splunk:8088/services/collector/raw", "https://splunk:8088/services/collector/raw/1.0", "https://splunk:8088/x/services/collector/health/"} {
+		if u, err := parseURL(text); err == nil || !strings.Contains(err.Error(), "another endpoint") {
+			t.Errorf("%s: %v, %v", text, u, err)
+		}
+	}
 	for text, want := range map[string]string{
 		"https://splunk.example.com:8088":                                  "https://splunk.example.com:8088",
 		"https://splunk.example.com:8088/":                                 "https://splunk.example.com:8088",

@@ -43,8 +43,22 @@ func (a address) level() outputs.Level {
 // (RFC 6587 section 3.1). For RELP over TLS there is not even a custom.
 var defaultPorts = map[string]string{"udp": "514", "tcp": "514", "tls": "6514", "relp": "20514", "relps": ""}
 
+// shown is how an error calls an address: one with more than names and numbers may hold a password or a token.
+func shown(text string) string {
+	odd := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune(":/.-_[]", r)
+	}
+	if strings.ContainsFunc(text, odd) {
+		return "this address"
+	}
+	return strconv.Quote(text)
+}
+
 // parseAddress reads SCHEME://HOST[:PORT] or unix:///PATH.
 func parseAddress(text string) (address, error) {
+	if strings.Contains(text, "@") && !strings.HasPrefix(text, "unix:") {
+		return address{}, errors.New("an address holds no @, and so no user and password") // which are not repeated
+	}
 	u, err := url.Parse(text)
 	if err != nil {
 		// url.Error repeats the text; keep its cause only.
@@ -52,7 +66,7 @@ func parseAddress(text string) (address, error) {
 		if errors.As(err, &detail) {
 			err = detail.Err
 		}
-		return address{}, fmt.Errorf("%q: %w", text, err)
+		return address{}, fmt.Errorf("%s: %w", shown(text), err)
 	}
 	if u.Scheme == "unix" {
 		return parseUnix(text, u)
@@ -60,20 +74,20 @@ func parseAddress(text string) (address, error) {
 	port, known := defaultPorts[u.Scheme]
 	switch {
 	case !known:
-		return address{}, fmt.Errorf("%q: the scheme %q is not known: use udp://, tcp://, tls://, relp://, relps:// or unix://", text, u.Scheme)
+		return address{}, fmt.Errorf("%s: the scheme %q is not known: use udp://, tcp://, tls://, relp://, relps:// or unix://", shown(text), u.Scheme)
 	case u.Hostname() == "":
-		return address{}, fmt.Errorf("%q names no host", text)
+		return address{}, fmt.Errorf("%s names no host", shown(text))
 	case u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return address{}, fmt.Errorf("%q: after the port nothing may follow, before the host neither", text)
+		return address{}, fmt.Errorf("%s: after the port nothing may follow, before the host neither", shown(text))
 	}
 	if u.Port() != "" {
 		port = u.Port()
 	}
 	if port == "" {
-		return address{}, fmt.Errorf("%q needs a port: relps has no customary one", text)
+		return address{}, fmt.Errorf("%s needs a port: relps has no customary one", shown(text))
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-		return address{}, fmt.Errorf("%q: the port %s is out of range: from 1 to 65535", text, port)
+		return address{}, fmt.Errorf("%s: the port %s is out of range: from 1 to 65535", shown(text), port)
 	}
 	return address{scheme: u.Scheme, host: u.Hostname(), target: net.JoinHostPort(u.Hostname(), port)}, nil
 }
