@@ -196,7 +196,9 @@ func TestServiceResolver(t *testing.T) {
 	broken := errors.New("no such file")
 	handed := secret.Handed{
 		Credentials: map[string]secret.Credential{"there": {Clear: "s\n"}, "broken": {Err: broken}, "far": {Unseen: true}},
-		Getenv:      func(name string) string { return map[string]string{"SET": "e", "CREDENTIALS_DIRECTORY": "/nonexistent"}[name] },
+		Getenv: func(name string) string {
+			return map[string]string{"SET": "e", "CREDENTIALS_DIRECTORY": "/nonexistent"}[name]
+		},
 	}
 	for ref, c := range map[secret.Ref]struct{ clear, says string }{
 		"credential:there": {"s", ""}, "env:SET": {"e", ""},

@@ -21,7 +21,7 @@ func (o *output) Probe(context.Context) ([]outputs.Finding, error) {
 		return []outputs.Finding{{Target: "standard output", OK: true, Text: "nothing to try"}}, nil
 	}
 	if err := probe(path); err != nil {
-		return []outputs.Finding{{Target: path, Text: permission.Explain(err).Error()}}, nil //nolint:nilerr // the finding says it
+		return []outputs.Finding{{Target: path, Text: permission.Explain(err).Error()}}, nil
 	}
 	return []outputs.Finding{{Target: path, OK: true, Text: "can be written to"}}, nil
 }

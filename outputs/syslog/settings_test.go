@@ -35,7 +35,7 @@ func TestParseAddress(t *testing.T) {
 		{"tcp://siem:0", "", "out of range"},
 		{"tcp://siem:65536", "", "out of range"},
 		{"tcp://siem:syslog", "", "invalid port"},
-		{"tcp://user:pass@siem", "", "nothing may follow"},
+		{"tcp://user:pass@siem", "", "holds no @"},
 		{"tcp://siem/path", "", "nothing may follow"},
 		{"tcp://siem?x=1", "", "nothing may follow"},
 		{"unix://dev/log", "", "absolute path"},

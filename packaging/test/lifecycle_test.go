@@ -156,7 +156,6 @@ func reload(c *container) {
 	if c.systemd >= 253 { // with the type that an operator may have set
 		c.write("/run/systemd/system/linuxguard-bridge.service.d/type.conf", "[Service]\nType=notify-reload")
 		c.run("systemctl daemon-reload && systemctl restart linuxguard-bridge")
-		pid = c.property("MainPID")
 		refused()
 		c.run("systemctl reload linuxguard-bridge")
 		c.run("rm /run/systemd/system/linuxguard-bridge.service.d/type.conf && systemctl daemon-reload && systemctl restart linuxguard-bridge")

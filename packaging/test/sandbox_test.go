@@ -16,6 +16,7 @@ NotifyAccess=none
 WatchdogSec=0
 Restart=no
 RestartPreventExitStatus=
+RestartForceExitStatus=
 ExecStart=
 ExecStart=/opt/probe
 Environment=` + roleVariable + `=probe
