@@ -18,6 +18,7 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue/local"
 	"github.com/linuxguard/linuxguard-bridge/bridge/systemd"
+	"github.com/linuxguard/linuxguard-bridge/bridge/tail"
 	"github.com/linuxguard/linuxguard-bridge/bridge/webhook"
 )
 
@@ -47,6 +48,7 @@ type Bridge struct {
 	admin    *admin.Server
 	absence  *absence.Monitor
 	heard    heard
+	tail     tail.Hub
 
 	lifetime context.Context // ends after the drain of Stop; bounds the workers
 	end      context.CancelFunc
@@ -179,7 +181,7 @@ func queueLimits(cfg *config.Config) queue.Limits {
 }
 
 func (b *Bridge) startOutputs(ctx context.Context) error {
-	b.fleet = &fleet{queue: b.queue, metrics: b.registry, log: b.opts.Log, now: b.opts.Loader.Now, ships: map[string]*ship{}}
+	b.fleet = &fleet{queue: b.queue, metrics: b.registry, log: b.opts.Log, now: b.opts.Loader.Now, tail: &b.tail, ships: map[string]*ship{}}
 	b.deferStop(b.drain)
 	loaded := b.state.loaded
 	return b.fleet.apply(ctx, b.lifetime, loaded.Config.Outputs, loaded.Outputs)

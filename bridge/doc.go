@@ -16,17 +16,17 @@
 //
 //	cmd/linuxguard-bridge    the command: a thin main, one file a subcommand
 //	    bridge, bridge/admin, bridge/config, bridge/logging, bridge/permission, bridge/queue/local, bridge/queue/postgres, bridge/secret,
-//	    bridge/sender, bridge/signal, bridge/systemd, bridge/throwaway, outputs
+//	    bridge/sender, bridge/signal, bridge/systemd, bridge/tail, bridge/throwaway, outputs
 //	bridge                   wires the parts, owns their lifetimes
 //	    bridge/absence, bridge/admin, bridge/config, bridge/forward, bridge/logging, bridge/pemfile, bridge/queue,
-//	    bridge/queue/local, bridge/queue/local/journal, bridge/queue/postgres, bridge/secret, bridge/signal, bridge/systemd, bridge/webhook,
-//	    outputs, outputs/all
+//	    bridge/queue/local, bridge/queue/local/journal, bridge/queue/postgres, bridge/secret, bridge/signal, bridge/systemd, bridge/tail,
+//	    bridge/webhook, outputs, outputs/all
 //	bridge/admin             metrics, health, status page and control socket
-//	    bridge/logging, bridge/pemfile, bridge/queue, bridge/secret, bridge/signal
+//	    bridge/logging, bridge/pemfile, bridge/queue, bridge/secret, bridge/signal, bridge/tail
 //	bridge/config            TOML files to a checked, immutable Config; resolves secrets
 //	    bridge/pemfile, bridge/permission, bridge/secret, bridge/setting
 //	bridge/forward           one worker an output, inside a tenure
-//	    bridge/logging, bridge/queue, bridge/signal, outputs
+//	    bridge/logging, bridge/queue, bridge/signal, bridge/tail, outputs
 //	bridge/logging           slog as journal records, text or JSON
 //	bridge/pemfile           certificates and keys from files, and what is wrong with one
 //	    bridge/permission
@@ -49,9 +49,10 @@
 //	bridge/absence           the alarm when nothing comes
 //	    bridge/logging
 //	bridge/systemd           the service manager
+//	bridge/tail              what happens now, for whoever watches
 //	bridge/throwaway         certificates for the demo
 //	bridge/webhook           the HTTPS receiver: limits, signature, freshness, the LRU of answered deliveries, answer
-//	    bridge/logging, bridge/pemfile, bridge/queue, bridge/secret, bridge/signal
+//	    bridge/logging, bridge/pemfile, bridge/queue, bridge/secret, bridge/signal, bridge/tail
 //	outputs                  the Output interface, its error types, the kinds
 //	    bridge/secret, bridge/signal
 //	outputs/all              the one literal table of kinds

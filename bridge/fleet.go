@@ -16,6 +16,7 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
 	"github.com/linuxguard/linuxguard-bridge/bridge/forward"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+	"github.com/linuxguard/linuxguard-bridge/bridge/tail"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
@@ -25,6 +26,7 @@ type fleet struct {
 	metrics prometheus.Registerer
 	log     *slog.Logger
 	now     func() time.Time
+	tail    *tail.Hub
 
 	mu    sync.Mutex
 	ships map[string]*ship
@@ -109,6 +111,7 @@ func (f *fleet) launch(lifetime context.Context, o config.Output, open func(func
 		Match: forward.Match(o.Match), Now: f.now,
 		Rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), //nolint:gosec // jitter
 		Log:  f.log.With("output", o.Name),
+		Tail: f.tail,
 	})
 	if err := f.metrics.Register(w); err != nil { // before the start: a worker that runs must be known
 		return fmt.Errorf("registering the metrics of output %s: %w", o.Name, err)

@@ -83,7 +83,7 @@ func (b *Bridge) handlerOptions(cfg *config.Config) webhook.Options {
 	return webhook.Options{
 		Endpoints: endpoints(cfg), KeepHeaders: keptHeaders(cfg), TrustedProxies: cfg.Server.TrustedProxies,
 		Allow: cfg.Server.Allow, MaxBodyBytes: cfg.Server.MaxBodyBytes, Window: cfg.Dedupe.Window,
-		Queue: b.queue, Bridge: bridgeName(cfg), Log: b.opts.Log, Now: b.opts.Loader.Now,
+		Queue: b.queue, Bridge: bridgeName(cfg), Log: b.opts.Log, Now: b.opts.Loader.Now, Tail: &b.tail,
 	}
 }
 
@@ -106,7 +106,7 @@ func (b *Bridge) startAdmin(ctx context.Context) error {
 	cfg := b.state.loaded.Config
 	b.admin = admin.New(admin.Options{
 		Source: b, Queue: b.queue, Metrics: b.registry, Log: b.opts.Log, Now: b.opts.Loader.Now, Access: adminAccess(cfg),
-		Reload: b.AskReload,
+		Reload: b.AskReload, Tail: &b.tail,
 	})
 	if err := b.registry.Register(admin.NewCollector(b, b.queue)); err != nil {
 		return err

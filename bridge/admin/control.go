@@ -49,6 +49,7 @@ func (s *Server) controlRoutes() http.Handler {
 	mux.Handle("POST /v1/queue/replay", s.answer(s.replay))
 	mux.Handle("POST /v1/queue/forget", s.answer(s.forget))
 	mux.HandleFunc("GET /v1/queue/backup", s.backup)
+	mux.HandleFunc("GET /v1/tail", s.tail)
 	return mux
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
+	"github.com/linuxguard/linuxguard-bridge/bridge/tail"
 )
 
 // Bounds of both doors: whatever comes, the bridge's own work goes on.
@@ -61,6 +62,7 @@ type Options struct {
 	Access  Access
 	// Reload reads the configuration again and says what still needs a restart, or why the old configuration stays in force.
 	Reload func(context.Context) (restartNeeded []string, err error)
+	Tail   *tail.Hub
 }
 
 // Access says who may read over the HTTP listener.

@@ -178,7 +178,7 @@ func (d *dispatcher) send(b *batch, records []outputs.Record) bool {
 	b.records = max(b.records, len(records))
 	d.sending += len(records)
 	d.w.status.sent()
-	d.out.Send(d.ctx, records, d.doneFunc(b, ages, seqs))
+	d.out.Send(d.ctx, records, d.doneFunc(b, ages, seqs, d.watched(records)))
 	d.w.status.beat(d.w.opts.Now())
 	return true
 }
@@ -203,12 +203,15 @@ func seqsOf(records []outputs.Record) []uint64 {
 
 // doneFunc returns the callback of one Send. It only notes the result: the output's goroutines never enter the
 // dispatcher's own state. A second call is a mistake of the output and is ignored.
-func (d *dispatcher) doneFunc(b *batch, ages []age, seqs []uint64) func(error) {
+func (d *dispatcher) doneFunc(b *batch, ages []age, seqs []uint64, tell func(error)) func(error) {
 	var once sync.Once
 	return func(err error) {
 		once.Do(func() {
 			if err == nil {
 				d.w.metrics.observe(ages, d.w.opts.Now())
+			}
+			if tell != nil {
+				tell(err)
 			}
 			d.results.add(result{b, seqs, err})
 		})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+	"github.com/linuxguard/linuxguard-bridge/bridge/tail"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
@@ -31,6 +32,7 @@ type Options struct {
 	Now   func() time.Time
 	Rand  *rand.Rand // for jitter; used by one goroutine
 	Log   *slog.Logger
+	Tail  *tail.Hub // nil: nobody watches
 
 	// Time between attempts after temporary failures, doubling from MinBackoff to MaxBackoff, each with jitter on its upper
 	// half. BlockedBackoff is the interval, with the same jitter, after a failure that only an operator can fix. Zero

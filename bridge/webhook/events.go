@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+	"github.com/linuxguard/linuxguard-bridge/bridge/tail"
 )
 
 // logEvent writes one line about a verified delivery. Nothing of the payload but its signal_id is in it.
@@ -23,6 +24,21 @@ func (h *Handler) logEvent(ctx context.Context, level slog.Level, message string
 	}
 	attrs = append(attrs, more...)
 	h.log.LogAttrs(ctx, level, message, attrs...) //nolint:sloglint // one of logReceipt's constants
+}
+
+// tell shows those who watch what became of a request; e is nil when nothing of it was verified.
+func (x *exchange) tell(v verdict, endpoint, id string, e *queue.Event, receipt queue.Receipt) {
+	if !x.h.tail.Watched() {
+		return
+	}
+	l := tail.Line{
+		At: x.now, Way: tail.In, Outcome: v.String(), Status: v.status(), Error: receipt.Reason, Endpoint: endpoint, Client: x.from.text,
+		DeliveryID: id, Seq: receipt.Seq,
+	}
+	if e != nil && e.Signal != nil {
+		l.SignalID, l.SignalType, l.ServerName, l.Severity = e.Signal.SignalID, e.Signal.SignalType, e.Signal.ServerName, int(e.Signal.Severity)
+	}
+	x.h.tail.Tell(&l)
 }
 
 func eventAttrs(e *queue.Event) []slog.Attr {

@@ -199,20 +199,22 @@ func (ep *endpoint) freshness(s *signal.Signal, now time.Time) string {
 
 // done answers, counts and logs what the queue did.
 func (x *exchange) done(w http.ResponseWriter, r *http.Request, e *queue.Event, receipt queue.Receipt) {
-	t := x.ep.tally
+	t, v := x.ep.tally, quarantined
 	switch receipt.Verdict {
 	case queue.Accepted:
-		t.count(accepted)
+		v = accepted
 		t.lastAccepted.Store(x.now.UnixNano())
-		x.h.answers.plain[accepted].write(w, r)
 	case queue.Duplicate:
-		t.count(duplicate)
-		x.h.answers.plain[duplicate].write(w, r)
-	default:
-		t.count(quarantined)
+		v = duplicate
+	}
+	t.count(v)
+	if v == quarantined {
 		t.holds.count(receipt.Reason)
 		x.h.answers.forQuarantine(receipt.Reason).write(w, r)
+	} else {
+		x.h.answers.plain[v].write(w, r)
 	}
+	x.tell(v, x.ep.name, e.DeliveryID, e, receipt)
 	x.watchClock(e, receipt)
 	x.h.trouble.over(x.h.log)
 	x.logReceipt(r.Context(), e, receipt)
@@ -230,6 +232,7 @@ func (x *exchange) notStored(w http.ResponseWriter, r *http.Request, e *queue.Ev
 	x.ep.tally.count(v)
 	x.h.refusals.add(e.DeliveryID, Refusal{At: x.now, Reason: v.String(), Status: v.status(), Endpoint: x.ep.name, Address: x.from.text})
 	x.h.answers.plain[v].write(w, r)
+	x.tell(v, x.ep.name, e.DeliveryID, e, queue.Receipt{})
 	if r.Context().Err() == nil { // a client that has gone is no trouble of ours
 		x.h.trouble.report(x.h.log, e, err)
 	}

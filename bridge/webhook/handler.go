@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+	"github.com/linuxguard/linuxguard-bridge/bridge/tail"
 )
 
 // Handler answers LinuxGuard's webhooks. It is an http.Handler of its own: Server adds the listeners, TLS and the
@@ -30,6 +31,7 @@ type Handler struct {
 	deadlines deadlines
 	stray     tally // requests whose path is no endpoint's
 	trouble   trouble
+	tail      *tail.Hub
 	metrics   handlerMetrics
 }
 
@@ -66,7 +68,7 @@ func NewHandler(opts Options) (*Handler, error) {
 	opts.setDefaults()
 	h := &Handler{
 		queue: opts.Queue, bridge: opts.Bridge, log: opts.Log, now: opts.Now, answers: newAnswers(), answered: newAnswered(opts.Queue),
-		visitors: newVisitors(), refusals: newRefusals(), metrics: newHandlerMetrics(),
+		visitors: newVisitors(), refusals: newRefusals(), metrics: newHandlerMetrics(), tail: opts.Tail,
 	}
 	h.exchanges.New = func() any { return &exchange{h: h} }
 	if err := h.Reload(opts); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
+	"github.com/linuxguard/linuxguard-bridge/bridge/tail"
 )
 
 // Defaults of Options and Endpoint.
@@ -63,6 +64,7 @@ type Options struct {
 	Bridge string           // this bridge's name, kept with each event
 	Log    *slog.Logger     // nil: none
 	Now    func() time.Time // nil: time.Now
+	Tail   *tail.Hub        // nil: nobody watches
 }
 
 func (o *Options) setDefaults() {

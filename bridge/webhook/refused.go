@@ -102,6 +102,7 @@ func (x *exchange) refuse(w http.ResponseWriter, r *http.Request, v verdict) {
 	t.count(v)
 	id, _ := deliveryID(r.Header)
 	x.h.refusals.add(id, Refusal{At: x.now, Reason: v.String(), Status: v.status(), Endpoint: endpoint, Address: x.from.text})
+	x.tell(v, endpoint, id, nil, queue.Receipt{})
 	if notLogged, ok := x.h.visitors.mayLog(x.from.group(), x.now); ok {
 		x.h.logRefusal(v, x.from.text, endpoint, id, notLogged, x.signatureAttrs(r, v)...)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+	"github.com/linuxguard/linuxguard-bridge/bridge/tail"
 )
 
 // TestNames holds every name that operators and their scripts may rely on to testdata/names.txt: commands with their flags, keys of the
@@ -30,7 +31,7 @@ func TestNames(t *testing.T) {
 		names = append(names, "configuration "+key)
 	}
 	for answer, v := range map[string]any{
-		"status": admin.Status{}, "trace": admin.Trace{}, "audit": admin.Audit{}, "quarantine list": admin.QuarantineList{}, "losses list": []queue.Loss{},
+		"status": admin.Status{}, "trace": admin.Trace{}, "audit": admin.Audit{}, "quarantine list": admin.QuarantineList{}, "losses list": []queue.Loss{}, "tail": tail.Line{}, "config show": []shownSetting{}, "reload": admin.ReloadAnswer{}, "check": checkResult{},
 		"queue replay": admin.ReplayAnswer{}, "queue forget": admin.ForgetAnswer{},
 	} {
 		for _, field := range jsonFields(reflect.TypeOf(v), "", nil) {

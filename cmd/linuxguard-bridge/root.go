@@ -86,6 +86,7 @@ func commands(g *globals) []*cobra.Command {
 		newConfigCommand(g),
 		newReloadCommand(g),
 		newStatusCommand(g),
+		newTailCommand(g),
 		newTraceCommand(g),
 		newAuditCommand(g),
 		newQuarantineCommand(g),
