@@ -47,7 +47,7 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 		var b bytes.Buffer
-		if err := report.WriteJSON(&b); err != nil || !json.Valid(b.Bytes()) {
+		if err := json.NewEncoder(&b).Encode(report); err != nil || !json.Valid(b.Bytes()) {
 			t.Errorf("%v: %s", err, &b)
 		}
 	})

@@ -107,12 +107,13 @@ func count[N int | int64](n N, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// WriteJSON writes the report as one JSON object: file, valid, errors and warnings as numbers, and the problems.
-func (r *Report) WriteJSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(r)
+// WireReport is a Report as JSON.
+type WireReport struct {
+	File     string    `json:"file"`
+	Valid    bool      `json:"valid"`
+	Errors   int       `json:"errors"`
+	Warnings int       `json:"warnings"`
+	Problems []Problem `json:"problems"`
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -121,13 +122,7 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 	if problems == nil {
 		problems = []Problem{}
 	}
-	return json.Marshal(struct {
-		File     string    `json:"file"`
-		Valid    bool      `json:"valid"`
-		Errors   int       `json:"errors"`
-		Warnings int       `json:"warnings"`
-		Problems []Problem `json:"problems"`
-	}{r.File, r.Err() == nil, len(r.Errors()), len(r.Warnings()), problems})
+	return json.Marshal(WireReport{r.File, r.Err() == nil, len(r.Errors()), len(r.Warnings()), problems})
 }
 
 // sort puts causes first, and else the problems in the order of the files; the ones about a whole file come first.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -64,7 +63,7 @@ func newCheckCommand(g *globals) *cobra.Command {
 			if loaded != nil && probe {
 				result.Probes = append(g.probeQueue(cmd.Context(), loaded.Config, limit), probeAll(cmd.Context(), loaded, limit)...)
 			}
-			if err := result.write(g.Stdout, asJSON, probe); err != nil {
+			if err := result.write(g.Stdout, asJSON); err != nil {
 				return err
 			}
 			return result.verdict()
@@ -151,14 +150,9 @@ func (r *checkResult) verdict() error {
 	return nil
 }
 
-func (r *checkResult) write(w io.Writer, asJSON, probed bool) error {
-	if asJSON && probed {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(r)
-	}
+func (r *checkResult) write(w io.Writer, asJSON bool) error {
 	if asJSON {
-		return r.Report.WriteJSON(w)
+		return printJSON(w, r)
 	}
 	if err := r.Report.WriteText(w); err != nil {
 		return err

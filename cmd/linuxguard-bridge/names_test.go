@@ -31,7 +31,10 @@ func TestNames(t *testing.T) {
 		names = append(names, "configuration "+key)
 	}
 	for answer, v := range map[string]any{
-		"status": admin.Status{}, "trace": admin.Trace{}, "audit": admin.Audit{}, "quarantine list": admin.QuarantineList{}, "losses list": []queue.Loss{}, "tail": tail.Line{}, "config show": []shownSetting{}, "reload": admin.ReloadAnswer{}, "check": checkResult{},
+		"status": admin.Status{}, "trace": admin.Trace{}, "audit": admin.Audit{}, "quarantine list": admin.QuarantineList{}, "losses list": []queue.Loss{}, "tail": tail.Line{}, "config show": []shownSetting{}, "reload": admin.ReloadAnswer{}, "check": struct {
+			checkResult
+			Report config.WireReport `json:"configuration"`
+		}{},
 		"queue replay": admin.ReplayAnswer{}, "queue forget": admin.ForgetAnswer{},
 	} {
 		for _, field := range jsonFields(reflect.TypeOf(v), "", nil) {

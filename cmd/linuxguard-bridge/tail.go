@@ -71,8 +71,8 @@ func (g *globals) tail(ctx context.Context, flags *controlFlags, f tail.Filter, 
 		}
 		return p.err
 	})
-	if errors.Is(err, errEnough) || ctx.Err() != nil {
-		return nil
+	if errors.Is(err, errEnough) || errors.Is(err, context.Canceled) {
+		err = nil
 	}
 	return explained(err)
 }
