@@ -277,7 +277,9 @@ func TestJSON(t *testing.T) {
 	w := newWorld(t)
 	_, report := w.load(smallest + "addresses = [\"odd\",\n  \"bad\"]\n")
 	var b bytes.Buffer
-	if err := json.NewEncoder(&b).Encode(report); err != nil {
+	enc := json.NewEncoder(&b)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(report); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "testdata/report.json", b.String())
