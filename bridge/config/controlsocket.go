@@ -10,13 +10,16 @@ import (
 // reads no secret, because an operator who asks for the status may not be allowed to: without a readable file it is
 // the default.
 func ControlSocket(path string, getenv func(string) string) string {
-	var file struct {
-		Admin struct {
-			Socket string `toml:"socket"`
-		} `toml:"admin"`
-	}
-	if _, err := toml.DecodeFile(path, &file); err == nil && file.Admin.Socket != "" {
-		return file.Admin.Socket
+	files, _ := Read(path)
+	for _, f := range files {
+		var table struct {
+			Admin struct {
+				Socket string `toml:"socket"`
+			} `toml:"admin"`
+		}
+		if _, err := toml.Decode(string(f.Data), &table); err == nil && table.Admin.Socket != "" {
+			return table.Admin.Socket
+		}
 	}
 	if dir := getenv("RUNTIME_DIRECTORY"); dir != "" {
 		return filepath.Join(dir, "admin.sock")

@@ -114,6 +114,10 @@ func TestParts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	w.write(t, "conf.d/25-admin.toml", "[admin]\nsocket = \"/run/other.sock\"\n", 0o600)
+	if got := ControlSocket(w.path("config.toml"), w.getenv); got != "/run/other.sock" {
+		t.Errorf("the control socket is %s", got)
+	}
 	if err := os.Symlink("/nonexistent", w.path("conf.d/60-dangling.toml")); err != nil {
 		t.Fatal(err)
 	}

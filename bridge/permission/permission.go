@@ -24,16 +24,18 @@ const (
 	Write Use = unix.W_OK
 )
 
-// Explain adds to an error of permission on a named file whose the file is and what to do. Other errors stay as they are.
+// Explain adds to an error of permission on a named file whose the file is and what to do. Other errors stay as they are. A file below /etc is
+// somebody's that we read; any other is ours, and became another's when somebody ran the bridge as root.
 func Explain(err error) error {
 	var p *fs.PathError
 	if !errors.As(err, &p) || !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
-	remedy := Remedy(p.Path, Read)
-	if remedy == "" {
-		remedy = Remedy(p.Path, Write)
+	use := Write
+	if strings.HasPrefix(p.Path, "/etc/") {
+		use = Read
 	}
+	remedy := Remedy(p.Path, use)
 	if remedy == "" {
 		return err
 	}

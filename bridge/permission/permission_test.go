@@ -61,7 +61,7 @@ func TestExplain(t *testing.T) {
 	}
 	refused := fmt.Errorf("opening: %w", &fs.PathError{Op: "open", Path: file, Err: fs.ErrPermission})
 	got := permission.Explain(refused)
-	if !errors.Is(got, fs.ErrPermission) || os.Geteuid() != 0 && !strings.Contains(got.Error(), "chgrp ") {
+	if !errors.Is(got, fs.ErrPermission) || os.Geteuid() != 0 && !strings.Contains(got.Error(), "chown ") {
 		t.Errorf("got %v", got)
 	}
 }

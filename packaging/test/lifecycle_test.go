@@ -39,7 +39,7 @@ func TestLifecycle(t *testing.T) {
 				do   func(*container)
 			}{
 				{"Install", install}, {"Unconfigured", unconfigured}, {"Configure", configure}, {"CheckAsService", checkAsService}, {"Start", start},
-				{"Reload", reload}, {"EarlyHangup", earlyHangup}, {"MissingCredential", missingCredential}, {"Logrotate", logrotate}, {"Watchdog", watchdog}, {"Crash", crash}, {"BrokenConfiguration", brokenConfiguration},
+				{"Reload", reload}, {"EarlyHangup", earlyHangup}, {"MissingCredential", missingCredential}, {"Logrotate", logrotate}, {"RotatedSecret", rotatedSecret}, {"RunAsRoot", runAsRoot}, {"Watchdog", watchdog}, {"Crash", crash}, {"BrokenConfiguration", brokenConfiguration},
 				{"SecretFile", secretInFile}, {"LowPorts", lowPorts}, {"UnusedSocket", unusedSocket}, {"Socket", socketActivation}, {"BrokenBehindSocket", brokenBehindSocket},
 				{"RestartUnderLoad", restartUnderLoad}, {"Queue", queueSurvives}, {"Remove", remove},
 				{"Purge", func(c *container) { purge(c, before) }},
@@ -287,6 +287,29 @@ func logrotate(c *container) {
 	c.run("logrotate --force /etc/logrotate.d/linuxguard-bridge && linuxguard-bridge send --wait")
 	c.expect(before, "zcat "+file+".2.gz | grep -c sig_test_")
 	c.expect("640 linuxguard-bridge linuxguard-bridge", "stat -c '%a %U %G' "+file)
+}
+
+// rotatedSecret: the running service has the secret of its start. check takes the file's, and says so.
+func rotatedSecret(c *container) {
+	c.run("cp -p " + secretFile + " /root/kept && openssl rand -hex 32 >" + secretFile)
+	if said := c.run("linuxguard-bridge check --probe"); !strings.Contains(said, "the running service still has another one than "+secretFile+", which was used here") {
+		c.t.Errorf("check does not say which secret it took:\n%s", said)
+	}
+	c.run("cp -p /root/kept " + secretFile)
+}
+
+// runAsRoot: somebody has run the bridge by hand, and what it made is root's. The start that fails says what to type.
+func runAsRoot(c *container) {
+	c.run("systemctl stop linuxguard-bridge && mkdir -p /run/linuxguard-bridge")
+	c.run("CREDENTIALS_DIRECTORY=/etc/linuxguard-bridge/credentials timeout --signal=TERM 5 linuxguard-bridge run --config " + configFile + " || test $? = 124")
+	c.run("find /var/lib/linuxguard-bridge -type f -exec chown root:root {} +") // as it leaves those that it makes
+	c.run("rm -rf /run/linuxguard-bridge; systemctl start linuxguard-bridge || true")
+	c.await("the remedy", func() bool {
+		_, err := c.try("journalctl -u linuxguard-bridge -n 30 --no-pager | grep -E 'chown (-R )?linuxguard-bridge: '")
+		return err == nil
+	})
+	c.run("systemctl stop linuxguard-bridge; chown -R linuxguard-bridge: /var/lib/linuxguard-bridge /var/log/linuxguard-bridge; systemctl reset-failed linuxguard-bridge || true")
+	c.run("systemctl start linuxguard-bridge && linuxguard-bridge send --wait")
 }
 
 // unusedSocket: systemd holds a port that the bridge does not listen on. Everybody says so.
