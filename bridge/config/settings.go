@@ -27,6 +27,10 @@ type outputSettings struct {
 	own    reflect.Value
 }
 
+// completer is a kind's settings that leave defaults to the code which uses them. Complete fills those in, for people: it is called on settings
+// that are looked at only.
+type completer interface{ Complete() }
+
 // collect lists every setting with where it comes from.
 func (l *loader) collect() {
 	if l.file.Queue.Kind == "local" {
@@ -39,6 +43,9 @@ func (l *loader) collect() {
 	for _, o := range l.outputs {
 		l.settings(o.at, reflect.ValueOf(o.common))
 		if o.own.IsValid() {
+			if c, ok := o.own.Addr().Interface().(completer); ok {
+				c.Complete()
+			}
 			l.settings(o.at, o.own)
 		}
 	}

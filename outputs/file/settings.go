@@ -1,6 +1,7 @@
 package file
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,6 +20,7 @@ const (
 	formatJSON    = "json"    // one flat JSON object
 	formatRFC5424 = "rfc5424" // one syslog message
 	formatHEC     = "hec"     // one HEC event
+	formatOCSF    = "ocsf"    // one OCSF Detection Finding
 )
 
 // stdout is the path that stands for standard output.
@@ -27,7 +29,7 @@ const stdout = string(setting.Stdout)
 // settings is the output's table.
 type settings struct {
 	Path   setting.WriteFile `toml:"path"`   // absolute, or "-"; required
-	Format string            `toml:"format"` // json (default), rfc5424 or hec
+	Format string            `toml:"format"` // json (default), rfc5424, hec or ocsf
 	Mode   string            `toml:"mode"`   // of a file that is created, octal; default 0640
 
 	// For rfc5424.
@@ -77,6 +79,8 @@ func (s *settings) encoder(version string) (encoder, error) {
 	switch s.Format {
 	case formatJSON:
 		return mapping.NewJSON().Append, nil
+	case formatOCSF:
+		return mapping.NewOCSF().Append, nil
 	case formatHEC:
 		hec, err := mapping.NewHEC(mapping.HECOptions{Source: s.Source, Sourcetype: s.Sourcetype, Index: s.Index, IndexedFields: true})
 		if err != nil {
@@ -96,7 +100,20 @@ func (s *settings) encoder(version string) (encoder, error) {
 			return dst
 		}, nil
 	}
-	return nil, keyError("format", fmt.Errorf("unknown format %q: use json, rfc5424 or hec", s.Format))
+	return nil, keyError("format", fmt.Errorf("unknown format %q: use json, rfc5424, hec or ocsf", s.Format))
+}
+
+// Complete fills in what mapping takes for an empty key, for those who look at the settings.
+func (s *settings) Complete() {
+	for _, d := range []struct {
+		value *string
+		is    string
+	}{
+		{(*string)(&s.Facility), "user"}, {&s.AppName, mapping.DefaultAppName}, {(*string)(&s.EnterpriseID), mapping.DefaultEnterpriseID},
+		{&s.Source, mapping.DefaultSource}, {&s.Sourcetype, mapping.DefaultSourcetype},
+	} {
+		*d.value = cmp.Or(*d.value, d.is)
+	}
 }
 
 func checkPath(path string) error {

@@ -43,7 +43,7 @@ func BenchmarkAppend(b *testing.B) {
 			buf = hec.Append(buf[:0], rec)
 		}
 	})
-	for _, o := range []mapping.SyslogOptions{{}, {Message: "json"}, {Message: "cef"}, {Message: "leef"}, {Format: "rfc3164"}} {
+	for _, o := range []mapping.SyslogOptions{{}, {Message: "json"}, {Message: "cef"}, {Message: "leef"}, {Message: "ocsf"}, {Format: "rfc3164"}} {
 		syslog, err := mapping.NewSyslog(o)
 		if err != nil {
 			b.Fatal(err)

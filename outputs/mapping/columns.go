@@ -21,6 +21,7 @@ type column struct {
 	cef      string // extension key; empty: only in the header
 	cefLabel string // what the custom key is called, for cs1..cs6 and cn1..cn3
 	leef     string // attribute key; empty: only in the header
+	ocsf     string // path in an OCSF Detection Finding; empty: unmapped, under name
 	doc      string
 }
 
@@ -32,47 +33,47 @@ const cutField = "bridge_cut"
 
 // columns is in the order in which fields are emitted. It is never changed.
 var columns = [...]column{
-	{name: "tenant_id", id: true, cim: "vendor_account", cef: "cs2", cefLabel: "tenantId", leef: "lgTenantId", doc: "LinuxGuard tenant",
+	{name: "tenant_id", id: true, cim: "vendor_account", cef: "cs2", cefLabel: "tenantId", leef: "lgTenantId", ocsf: "metadata.tenant_uid", doc: "LinuxGuard tenant",
 		text: func(r *outputs.Record) string { return r.Signal.TenantID }},
-	{name: "signal_id", id: true, cim: "id", cef: "externalId", leef: "lgSignalId", doc: "ID of the signal",
+	{name: "signal_id", id: true, cim: "id", cef: "externalId", leef: "lgSignalId", ocsf: "finding_info.uid", doc: "ID of the signal",
 		text: func(r *outputs.Record) string { return r.Signal.SignalID }},
-	{name: "signal_type", cim: "signature_id", doc: "kind of signal, e.g. sudo_command_executed",
+	{name: "signal_type", cim: "signature_id", ocsf: "metadata.event_code", doc: "kind of signal, e.g. sudo_command_executed",
 		text: func(r *outputs.Record) string { return r.Signal.SignalType }},
-	{name: "severity", cim: "severity_id", cef: "cn1", cefLabel: "linuxguardSeverity", leef: "lgSeverity", doc: "1 (info) to 5 (critical); the nearest, or 3, when the webhook's is odd",
+	{name: "severity", cim: "severity_id", cef: "cn1", cefLabel: "linuxguardSeverity", leef: "lgSeverity", ocsf: "severity_id", doc: "1 (info) to 5 (critical); the nearest, or 3, when the webhook's is odd",
 		number: func(r *outputs.Record) uint64 { return uint64(r.Signal.EffectiveSeverity()) }},
 	{name: "severity_raw", cef: "lgSeverityRaw", leef: "lgSeverityRaw", doc: "the webhook's severity as JSON, only when it is not 1 to 5",
 		text: func(r *outputs.Record) string { return r.Signal.SeverityRaw }},
-	{name: description, cef: "msg", leef: "msg", doc: "what happened, for people",
+	{name: description, cef: "msg", leef: "msg", ocsf: "finding_info.desc", doc: "what happened, for people",
 		text: func(r *outputs.Record) string { return r.Signal.Description }},
-	{name: "identity_id", id: true, cim: "user_id", cef: "suid", leef: "lgIdentityId", doc: "ID of the identity",
+	{name: "identity_id", id: true, cim: "user_id", cef: "suid", leef: "lgIdentityId", ocsf: "actor.user.uid", doc: "ID of the identity",
 		text: func(r *outputs.Record) string { return r.Signal.IdentityID }},
-	{name: "identity_name", cim: "user", cef: "suser", leef: "usrName", doc: "user or service account",
+	{name: "identity_name", cim: "user", cef: "suser", leef: "usrName", ocsf: "actor.user.name", doc: "user or service account",
 		text: func(r *outputs.Record) string { return r.Signal.IdentityName }},
-	{name: "server_hostname", cim: "dest", cef: "dhost", leef: "identHostName", doc: "host that the signal is about (the webhook's server_name)",
+	{name: "server_hostname", cim: "dest", cef: "dhost", leef: "identHostName", ocsf: "device.hostname", doc: "host that the signal is about (the webhook's server_name)",
 		text: func(r *outputs.Record) string { return r.Signal.ServerName }},
-	{name: "server_id", id: true, cef: "deviceExternalId", leef: "lgServerId", doc: "ID of that host",
+	{name: "server_id", id: true, cef: "deviceExternalId", leef: "lgServerId", ocsf: "device.uid", doc: "ID of that host",
 		text: func(r *outputs.Record) string { return r.Signal.ServerID }},
 	{name: "environment", cef: "cs1", cefLabel: "environment", leef: "lgEnvironment", doc: "the agent's tag, e.g. production",
 		text: func(r *outputs.Record) string { return r.Signal.Environment }},
-	{name: "created_at", cef: "lgCreatedAt", leef: "lgCreatedAt", doc: "time of the signal, as in the webhook",
+	{name: "created_at", cef: "lgCreatedAt", leef: "lgCreatedAt", ocsf: "metadata.original_time", doc: "time of the signal, as in the webhook",
 		text: func(r *outputs.Record) string { return r.Signal.CreatedAt }},
 	{name: "event_type", cef: "lgEventType", leef: "lgEventType", doc: "signal_created",
 		text: func(r *outputs.Record) string { return r.Signal.EventType }},
-	{name: "version", cef: "lgVersion", leef: "lgVersion", doc: "of the webhook's format, v1",
+	{name: "version", cef: "lgVersion", leef: "lgVersion", ocsf: "metadata.log_version", doc: "of the webhook's format, v1",
 		text: func(r *outputs.Record) string { return r.Signal.Version }},
 	{name: "timestamp", cef: "lgTimestamp", leef: "lgTimestamp", doc: "time of the delivery, as in the webhook's signed body",
 		text: func(r *outputs.Record) string { return r.Signal.Timestamp }},
-	{name: "console_url", cef: "request", leef: "url", doc: "link to the signal in LinuxGuard's console",
+	{name: "console_url", cef: "request", leef: "url", ocsf: "finding_info.src_url", doc: "link to the signal in LinuxGuard's console",
 		text: func(r *outputs.Record) string { return r.Signal.ConsoleURL }},
-	{name: "endpoint", cef: "cs5", cefLabel: "endpoint", leef: "lgEndpoint", doc: "the bridge's endpoint that received it",
+	{name: "endpoint", cef: "cs5", cefLabel: "endpoint", leef: "lgEndpoint", ocsf: "metadata.log_name", doc: "the bridge's endpoint that received it",
 		text: func(r *outputs.Record) string { return r.Endpoint }},
-	{name: "delivery_id", id: true, cef: "cs3", cefLabel: "deliveryId", leef: "lgDeliveryId", doc: "LinuxGuard-Delivery header: the same again is a duplicate",
+	{name: "delivery_id", id: true, cef: "cs3", cefLabel: "deliveryId", leef: "lgDeliveryId", ocsf: "metadata.uid", doc: "LinuxGuard-Delivery header: the same again is a duplicate",
 		text: func(r *outputs.Record) string { return r.DeliveryID }},
 	{name: "received_at", cef: "lgReceivedAt", leef: "lgReceivedAt", doc: "time of receipt at the bridge, UTC",
 		instant: func(r *outputs.Record) time.Time { return r.ReceivedAt }},
 	{name: "bridge_id", id: true, cef: "cs4", cefLabel: "bridgeId", leef: "lgBridgeId", doc: "ID of the bridge's queue",
 		text: func(r *outputs.Record) string { return r.BridgeID }},
-	{name: "bridge_seq", id: true, cef: "cn2", cefLabel: "bridgeSeq", leef: "lgBridgeSeq", doc: "gap-free number in that queue, from 1",
+	{name: "bridge_seq", id: true, cef: "cn2", cefLabel: "bridgeSeq", leef: "lgBridgeSeq", ocsf: "metadata.sequence", doc: "gap-free number in that queue, from 1",
 		number: func(r *outputs.Record) uint64 { return r.Seq }},
 	{name: "resend_of", id: true, cef: "cn3", cefLabel: "resendOf", leef: "lgResendOf", doc: "the bridge_seq that this record repeats by an operator's command",
 		number: func(r *outputs.Record) uint64 { return r.ResendOf }},
@@ -96,6 +97,7 @@ type Field struct {
 	CIM    string // in HEC's CIM layout
 	CEF    string // extension key
 	LEEF   string // attribute key
+	OCSF   string // path in a Detection Finding
 	Type   string // "string", "number" or "time"
 	ID     bool   // never left out
 	Always bool   // in every record of a webhook that has all documented fields
@@ -108,7 +110,7 @@ func Fields() []Field {
 	fields := make([]Field, 0, len(columns)+2)
 	for i := range columns {
 		c := &columns[i]
-		f := Field{Name: c.name, CIM: c.cim, CEF: c.cef, LEEF: c.leef, Type: "string", ID: c.id, Doc: c.doc}
+		f := Field{Name: c.name, CIM: c.cim, CEF: c.cef, LEEF: c.leef, OCSF: c.ocsfPath(), Type: "string", ID: c.id, Doc: c.doc}
 		if f.CIM == "" {
 			f.CIM = c.name
 		}
@@ -122,8 +124,8 @@ func Fields() []Field {
 		fields = append(fields, f)
 	}
 	return append(fields,
-		Field{Name: notesField, CIM: notesField, CEF: key(notesField), LEEF: key(notesField), Type: "string", Doc: "what was odd and how it was read"},
-		Field{Name: cutField, CIM: cutField, CEF: key(cutField), LEEF: key(cutField), Type: "string", Doc: "what was cut or left out to fit: description, fields, values (syslog only)"})
+		Field{Name: notesField, CIM: notesField, CEF: key(notesField), LEEF: key(notesField), OCSF: ocsfUnmapped + notesField, Type: "string", Doc: "what was odd and how it was read"},
+		Field{Name: cutField, CIM: cutField, CEF: key(cutField), LEEF: key(cutField), OCSF: ocsfUnmapped + cutField, Type: "string", Doc: "what was cut or left out to fit: description, fields, values (syslog only)"})
 }
 
 // key returns the CEF and LEEF key of a field of ours that has none of theirs.

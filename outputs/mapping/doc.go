@@ -1,5 +1,5 @@
 // Package mapping turns one outputs.Record into the bytes of one destination format: a syslog message (RFC 5424 or
-// RFC 3164 around text, JSON, CEF or LEEF), a Splunk HEC event, or a JSON line.
+// RFC 3164 around text, JSON, CEF, LEEF or OCSF), a Splunk HEC event, or a JSON line.
 //
 //	                    ┌─ Syslog ─┬─ rfc5424  <PRI>1 ... [linuxguard@PEN fields unknown-fields] text|json|CEF|LEEF
 //	outputs.Record ─────┤          └─ rfc3164  <PRI>Mmm dd hh:mm:ss HOST TAG: [fields] text | json | CEF | LEEF

@@ -25,9 +25,10 @@ type format struct {
 // formats are all of them. Syslog with the smallest limit comes along for what is cut.
 func formats(t testing.TB) []format {
 	t.Helper()
-	list := []format{{name: "json", encode: mapping.NewJSON().Append}}
+	list := []format{{name: "json", encode: mapping.NewJSON().Append}, {name: "ocsf", encode: mapping.NewOCSF().Append}}
 	for name, o := range map[string]mapping.HECOptions{
 		"hec": {Index: "main", IndexedFields: true}, "hec-raw": {Layout: "raw", IndexedFields: true}, "hec-cim": {Layout: "cim"},
+		"hec-ocsf": {Layout: "ocsf"},
 	} {
 		hec, err := mapping.NewHEC(o)
 		if err != nil {
@@ -57,6 +58,7 @@ var syslogOptions = map[string]mapping.SyslogOptions{
 	"rfc5424-json":      {Message: "json", Facility: "local3", EnterpriseID: "55555"},
 	"rfc5424-cef":       {Message: "cef"},
 	"rfc5424-leef":      {Message: "leef"},
+	"rfc5424-ocsf":      {Message: "ocsf"},
 	"rfc5424-cef-full":  {Message: "cef", StructuredData: "full"},
 	"rfc5424-leef-none": {Message: "leef", StructuredData: "none"},
 	"rfc5424-all":       {BOM: true, Origin: true, TimeQuality: true, Version: "1.2.3"},
@@ -67,6 +69,7 @@ var syslogOptions = map[string]mapping.SyslogOptions{
 	"cut-json":          {MaxMessageBytes: 2048, Message: "json"},
 	"cut-cef":           {MaxMessageBytes: 2048, Message: "cef"},
 	"cut-leef":          {MaxMessageBytes: 2048, Message: "leef"},
+	"cut-ocsf":          {MaxMessageBytes: 2048, Message: "ocsf"},
 	"cut-3164":          {MaxMessageBytes: 1024, Format: "rfc3164"},
 }
 

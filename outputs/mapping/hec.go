@@ -14,6 +14,7 @@ const (
 	LayoutNative = "native" // LinuxGuard's own channel's names
 	LayoutRaw    = "raw"    // the webhook's body as it came
 	LayoutCIM    = "cim"    // names of Splunk's Common Information Model
+	LayoutOCSF   = "ocsf"   // a Detection Finding of the Open Cybersecurity Schema Framework
 )
 
 // The defaults of HECOptions, and the source type of what the bridge says itself.
@@ -29,7 +30,7 @@ const unknownHost = "unknown"
 
 // HECOptions says how events look. The zero value is valid.
 type HECOptions struct {
-	Layout        string // native (default), raw or cim
+	Layout        string // native (default), cim, raw or ocsf
 	Source        string // default linuxguard
 	Sourcetype    string // default linuxguard:signal; what the bridge says itself is always linuxguard:bridge
 	Index         string // empty: the token's default
@@ -55,8 +56,10 @@ func NewHEC(o HECOptions) (*HEC, error) {
 		h.flat.taken = takenNames()
 	case LayoutCIM:
 		h.flat = flat{cim: true, taken: cimTaken()}
+	case LayoutOCSF:
+		h.flat = flat{ocsf: true, taken: takenNames()}
 	default:
-		return nil, &outputs.KeyError{Key: "layout", Err: fmt.Errorf("unknown layout %q: use native, raw or cim", o.Layout)}
+		return nil, &outputs.KeyError{Key: "layout", Err: fmt.Errorf("unknown layout %q: use native, cim, raw or ocsf", o.Layout)}
 	}
 	source, sourcetype := orDefault(o.Source, DefaultSource), orDefault(o.Sourcetype, DefaultSourcetype)
 	if sourcetype == SyntheticSourcetype {

@@ -130,14 +130,18 @@ func hexRune(digits []byte) rune {
 	return rune(n)
 }
 
-// flat is how the flat JSON object of a record is made: the native layout, or the CIM one.
+// flat is how the JSON object of a record is made: flat, in the native layout or the CIM one, or as OCSF has it.
 type flat struct {
 	cim   bool
+	ocsf  bool
 	taken map[string]bool
 }
 
-// append appends rec as one flat JSON object within lim.
+// append appends rec as one JSON object within lim.
 func (f *flat) append(dst []byte, rec *outputs.Record, lim *limits) []byte {
+	if f.ocsf {
+		return f.appendOCSF(dst, rec, lim)
+	}
 	dst = append(dst, '{')
 	if f.cim {
 		dst = appendCIM(dst, rec)
@@ -145,6 +149,13 @@ func (f *flat) append(dst []byte, rec *outputs.Record, lim *limits) []byte {
 	for i := range columns {
 		dst = f.appendColumn(dst, &columns[i], rec, lim)
 	}
+	dst = f.appendNotes(dst, rec, lim)
+	dst = f.appendUnknown(dst, rec, lim)
+	return append(dst, '}')
+}
+
+// appendNotes appends what the bridge has to say of a record.
+func (f *flat) appendNotes(dst []byte, rec *outputs.Record, lim *limits) []byte {
 	if text := notes(rec, false); text != "" && lim.value != noValues {
 		dst = appendJSONKey(dst, notesField)
 		dst = append(lim.append(append(dst, '"'), text, lim.value, appendJSONText), '"')
@@ -153,17 +164,21 @@ func (f *flat) append(dst []byte, rec *outputs.Record, lim *limits) []byte {
 		dst = append(appendJSONKey(dst, cutField), '"')
 		dst = append(append(dst, lim.cut...), '"')
 	}
-	dst = f.appendUnknown(dst, rec, lim)
-	return append(dst, '}')
+	return dst
 }
 
 func (f *flat) appendColumn(dst []byte, c *column, rec *outputs.Record, lim *limits) []byte {
-	if lim.drops(c) {
-		return dst
-	}
 	name := c.name
 	if f.cim && c.cim != "" {
 		name = c.cim
+	}
+	return appendColumnAs(dst, c, name, rec, lim)
+}
+
+// appendColumnAs appends c under name.
+func appendColumnAs(dst []byte, c *column, name string, rec *outputs.Record, lim *limits) []byte {
+	if lim.drops(c) {
+		return dst
 	}
 	switch {
 	case c.text != nil:

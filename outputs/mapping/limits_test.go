@@ -29,7 +29,7 @@ func everythingLong(n int) *outputs.Record {
 // TestLimitHolds: no record is so long that the smallest limit would not hold, with every optional element.
 func TestLimitHolds(t *testing.T) {
 	t.Parallel()
-	for _, message := range []string{"text", "json", "cef", "leef"} {
+	for _, message := range []string{"text", "json", "cef", "leef", "ocsf"} {
 		for _, version := range []string{"rfc5424", "rfc3164"} {
 			o := mapping.SyslogOptions{
 				Format: version, Message: message, MaxMessageBytes: mapping.MinMaxStructuredBytes, AppName: strings.Repeat("a", 48),
@@ -49,7 +49,7 @@ func TestLimitHolds(t *testing.T) {
 					t.Errorf("%s %s, values of %d: %d octets, cut %t: %s", version, message, n, len(out), cut, out)
 				}
 				for _, id := range []string{"signal", "delivery", "bridge"} {
-					if !strings.Contains(strings.ToLower(strings.ReplaceAll(string(out), "_", "")), id+"id") && message != "cef" {
+					if !strings.Contains(strings.ToLower(strings.ReplaceAll(string(out), "_", "")), id+"id") && message != "cef" && message != "ocsf" {
 						t.Errorf("%s %s: no %s ID: %s", version, message, id, out)
 					}
 				}
@@ -63,7 +63,7 @@ func TestCutGrows(t *testing.T) {
 	t.Parallel()
 	body := strings.Replace(documented, "Sudo command executed", strings.Repeat("é\\u0001", 3000), 1)
 	rec := record(t, body)
-	for _, message := range []string{"text", "json", "cef", "leef"} {
+	for _, message := range []string{"text", "json", "cef", "leef", "ocsf"} {
 		for size := mapping.MinMaxStructuredBytes; size < 24000; size += 997 {
 			syslog, err := mapping.NewSyslog(mapping.SyslogOptions{Message: message, MaxMessageBytes: size})
 			if err != nil {
@@ -73,7 +73,7 @@ func TestCutGrows(t *testing.T) {
 			if len(out) > size || cut && len(out) < size-9 {
 				t.Errorf("%s: %d octets where %d may be, cut %t", message, len(out), size, cut)
 			}
-			if cut != strings.Contains(string(out), "ridge"+map[bool]string{true: "_cut", false: "Cut"}[message == "text" || message == "json"]) {
+			if cut != strings.Contains(string(out), "ridge"+map[bool]string{true: "_cut", false: "Cut"}[message == "text" || message == "json" || message == "ocsf"]) {
 				t.Errorf("%s: cut %t is not marked: %s", message, cut, out)
 			}
 		}
@@ -127,7 +127,7 @@ func TestOptions(t *testing.T) {
 		text    string
 	}{
 		{"format", mapping.SyslogOptions{Format: "rfc9999"}, "rfc5424 or rfc3164"},
-		{"message", mapping.SyslogOptions{Message: "xml"}, "text, json, cef or leef"},
+		{"message", mapping.SyslogOptions{Message: "xml"}, "text, json, cef, leef or ocsf"},
 		{"facility", mapping.SyslogOptions{Facility: "security"}, "4 (auth) to rsyslog and 13"},
 		{"facility", mapping.SyslogOptions{Facility: "24"}, "0 to 23"},
 		{"facility", mapping.SyslogOptions{Facility: "-1"}, "0 to 23"},

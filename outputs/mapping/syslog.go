@@ -23,6 +23,7 @@ const (
 	MessageJSON = "json" // the whole signal, flat
 	MessageCEF  = "cef"
 	MessageLEEF = "leef"
+	MessageOCSF = "ocsf" // a Detection Finding of the Open Cybersecurity Schema Framework
 )
 
 // What the structured data of RFC 5424 holds of a signal.
@@ -38,7 +39,7 @@ const (
 	DefaultEnterpriseID    = "32473" // RFC 5612: for documentation only
 	DefaultMaxMessageBytes = 8192    // rsyslog's
 	MinMaxMessageBytes     = 1024    // all IDs fit beside a header and every optional element
-	MinMaxStructuredBytes  = 2048    // the same when MSG is json, cef or leef and repeats them
+	MinMaxStructuredBytes  = 2048    // the same when MSG is no text and repeats them
 )
 
 // SyntheticMsgID is the MSGID of what the bridge says itself.
@@ -47,12 +48,12 @@ const SyntheticMsgID = SyntheticSourcetype
 // SyslogOptions says how messages look. The zero value is valid.
 type SyslogOptions struct {
 	Format          string // rfc5424 (default) or rfc3164
-	Message         string // text (default), json, cef or leef
-	StructuredData  string // of rfc5424: full, ids or none; default full with text, ids with json, cef and leef, which have every field
+	Message         string // text (default), json, cef, leef or ocsf
+	StructuredData  string // of rfc5424: full, ids or none; default full with text, ids with the others, which have every field
 	Facility        string // number or unambiguous name; default user
 	AppName         string // default linuxguard
 	EnterpriseID    string // after the "@" of our SD-ID: digits, with dots between them; default 32473
-	MaxMessageBytes int    // of one message before framing; default 8192, at least 1024 (json, cef, leef: 2048)
+	MaxMessageBytes int    // of one message before framing; default 8192, at least 1024, with another message than text 2048
 
 	BOM         bool // before MSG when it is text; RFC 5424 wants it, rsyslog keeps it in msg
 	SequenceID  bool // SD-ELEMENT meta with sequenceId
@@ -90,7 +91,7 @@ func NewSyslog(o SyslogOptions) (*Syslog, error) {
 	s := &Syslog{
 		format: orDefault(o.Format, FormatRFC5424), message: orDefault(o.Message, MessageText), facility: facility,
 		appName: orDefault(o.AppName, DefaultAppName), max: o.MaxMessageBytes, bom: o.BOM, location: o.Location,
-		noHost: o.NoHostname, quality: o.TimeQuality, flat: flat{taken: takenNames()},
+		noHost: o.NoHostname, quality: o.TimeQuality, flat: flat{taken: takenNames(), ocsf: o.Message == MessageOCSF},
 	}
 	s.data = orDefault(o.StructuredData, StructuredFull)
 	if o.StructuredData == "" && s.message != MessageText {
@@ -133,12 +134,12 @@ func (s *Syslog) check(enterprise string) error {
 	}
 	switch s.message {
 	case MessageText:
-	case MessageJSON, MessageCEF, MessageLEEF:
+	case MessageJSON, MessageCEF, MessageLEEF, MessageOCSF:
 		if s.bom {
 			bad("bom", "a byte order mark before %s would hide its first characters from parsers; use it with message = \"text\" only", s.message)
 		}
 	default:
-		bad("message", "unknown message %q: use text, json, cef or leef", s.message)
+		bad("message", "unknown message %q: use text, json, cef, leef or ocsf", s.message)
 	}
 	switch s.data {
 	case StructuredFull, StructuredIDs:

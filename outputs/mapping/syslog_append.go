@@ -174,7 +174,7 @@ func hasZone(at string) bool {
 // appendMessage appends MSG.
 func (s *Syslog) appendMessage(dst []byte, rec *outputs.Record, lim *limits) []byte {
 	switch s.message {
-	case MessageJSON:
+	case MessageJSON, MessageOCSF:
 		return s.flat.append(dst, rec, lim)
 	case MessageCEF:
 		return s.appendCEF(dst, rec, lim)

@@ -26,9 +26,17 @@ func checkJSONFormat(t *testing.T, f format, rec *outputs.Record, line string) {
 	if err := json.Unmarshal([]byte(line), &plain); err != nil {
 		t.Errorf("a receiver that reads numbers as float64 refuses it: %v", err)
 	}
+	if f.name == "ocsf" {
+		checkOCSF(t, rec, line)
+		return
+	}
 	if f.name != "json" {
 		checkEnvelope(t, f, rec, members)
 		event, _ := members.get("event")
+		if f.name == "hec-ocsf" {
+			checkOCSF(t, rec, event)
+			return
+		}
 		if members, err = parseObject(event); err != nil {
 			t.Fatalf("%v\n%s", err, event)
 		}

@@ -259,6 +259,8 @@ func checkMessage(t *testing.T, f format, rec *outputs.Record, msg string, sd pa
 		checkPairs(t, rec, texts(t, members), replaceInvalid, nil)
 	case strings.HasSuffix(name, "-cef"):
 		checkCEF(t, rec, msg)
+	case strings.HasSuffix(name, "-ocsf"):
+		checkOCSF(t, rec, msg)
 	case strings.HasSuffix(name, "-leef"):
 		checkLEEF(t, rec, msg)
 	default:

@@ -22,7 +22,7 @@ type Settings struct {
 	Token secret.Ref `toml:"token"`
 
 	// Layout of the event: "native" (default) is LinuxGuard's own, "cim" adds the names of Splunk's Common Information
-	// Model, "raw" is the webhook's body.
+	// Model, "raw" is the webhook's body, "ocsf" an OCSF Detection Finding.
 	Layout string `toml:"layout"`
 	// Index, Source, SourceType and Host are written on every event. An empty Index leaves it to the token, an empty
 	// Host is the server that the signal is about. Defaults: none, "linuxguard", "linuxguard:signal", none.

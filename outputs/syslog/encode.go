@@ -2,6 +2,7 @@ package syslog
 
 import (
 	"bytes"
+	"cmp"
 	"strconv"
 	"time"
 
@@ -93,5 +94,19 @@ func replaceByte(b []byte, old, with byte) {
 		}
 		b[i] = with
 		b = b[i+1:]
+	}
+}
+
+// Complete fills in what mapping takes for an empty key, for those who look at the settings.
+func (s *Settings) Complete() {
+	s.Format, s.Message = cmp.Or(s.Format, mapping.FormatRFC5424), cmp.Or(s.Message, mapping.MessageText)
+	s.Facility, s.AppName, s.EnterpriseID = cmp.Or(s.Facility, "user"), cmp.Or(s.AppName, mapping.DefaultAppName), cmp.Or(s.EnterpriseID, mapping.DefaultEnterpriseID)
+	s.Framing, s.TimeZone = cmp.Or(s.Framing, framingOctets), cmp.Or(s.TimeZone, "UTC")
+	switch {
+	case s.Format == mapping.FormatRFC3164:
+	case s.Message == mapping.MessageText:
+		s.StructuredData = cmp.Or(s.StructuredData, mapping.StructuredFull)
+	default:
+		s.StructuredData = cmp.Or(s.StructuredData, mapping.StructuredIDs)
 	}
 }

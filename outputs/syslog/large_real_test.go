@@ -78,7 +78,7 @@ func TestEveryFormatArrivesAsRendered(t *testing.T) {
 	n := 0
 	for _, input := range []string{"udp", "newline", "tls", "relp"} {
 		for _, format := range []string{"rfc5424", "rfc3164"} {
-			for _, message := range []string{"text", "json", "cef", "leef"} {
+			for _, message := range []string{"text", "json", "cef", "leef", "ocsf"} {
 				o := start(t, table(d, input, fmt.Sprintf("format = %q\nmessage = %q", format, message)))
 				var batch []outputs.Record
 				for i, text := range hostile {

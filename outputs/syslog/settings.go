@@ -21,9 +21,9 @@ type Settings struct {
 	Addresses []string `toml:"addresses"`
 
 	Format  string `toml:"format"`  // rfc5424 (default) or rfc3164
-	Message string `toml:"message"` // MSG: text (default), json, cef or leef
-	// StructuredData is what RFC 5424's holds of a signal: full, ids (and bridge_seq) or none. Default full, and ids with json, cef and
-	// leef, whose message has every field.
+	Message string `toml:"message"` // MSG: text (default), json, cef, leef or ocsf
+	// StructuredData is what RFC 5424's holds of a signal: full, ids (and bridge_seq) or none. Default full, and ids with the others than text,
+	// whose message has every field.
 	StructuredData string `toml:"structured_data"`
 	Facility       word   `toml:"facility"`      // a name such as user (default) or local0, or its number
 	AppName        string `toml:"app_name"`      // default linuxguard

@@ -263,10 +263,19 @@ func TestShownDefaultsAreTheDefaults(t *testing.T) {
 	}
 	for _, cfg := range []*config.Config{before, after} {
 		cfg.Hash = ""
+		for i := range cfg.Settings {
+			cfg.Settings[i].Source = ""
+		}
 		for i := range cfg.Outputs {
 			cfg.Outputs[i].Decode, cfg.Outputs[i].Fingerprint = nil, ""
 		}
 	}
+	for i, setting := range before.Settings {
+		if other := after.Settings[i]; setting != other {
+			t.Errorf("config show has %+v without its line and %+v with it", setting, other)
+		}
+	}
+	before.Settings, after.Settings = nil, nil
 	if !reflect.DeepEqual(before, after) {
 		t.Errorf("without the lines:\n%+v\nwith them:\n%+v", before, after)
 	}
