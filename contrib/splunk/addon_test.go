@@ -58,6 +58,7 @@ var alerts = map[string]string{
 	"app": "=LinuxGuard", "type": "=alert", "vendor_product": "=LinuxGuard", "description": "description", "dest": "server_hostname",
 	"src": "server_hostname", "id": "signal_id", "signature": "signal_type", "signature_id": "signal_type", "user": "identity_name",
 	"user_id": "identity_id", "vendor_account": "tenant_id", "severity_id": "severity", "severity": "=",
+	"dest_type": "=host", "src_type": "=host", "body": "description",
 }
 
 var severities = map[string]string{"1": "informational", "2": "low", "3": "medium", "4": "high", "5": "critical"}
@@ -71,8 +72,22 @@ func checkAlert(t *testing.T, name string, native map[string]any, f fields) {
 		}
 		return
 	}
-	if !slices.Equal(f["tag"], []string{"alert"}) || !slices.Equal(f["eventtype"], []string{"linuxguard_signal"}) {
-		t.Errorf("%s: tags %v, event types %v", name, f["tag"], f["eventtype"])
+	tags, types := []string{"alert"}, []string{"linuxguard_signal"}
+	kind := fmt.Sprint(native["signal_type"])
+	if strings.HasPrefix(kind, "sudo_") {
+		tags, types = []string{"alert", "process", "report"}, []string{"linuxguard_endpoint", "linuxguard_signal"}
+		if !slices.Equal(f["mitre_technique_id"], []string{"T1548.003"}) || !slices.Equal(f["action"], []string{"allowed"}) {
+			t.Errorf("%s: technique %v, action %v", name, f["mitre_technique_id"], f["action"])
+		}
+	}
+	if slices.Sort(f["tag"]); !slices.Equal(f["tag"], tags) {
+		t.Errorf("%s: tags %v, want %v", name, f["tag"], tags)
+	}
+	if slices.Sort(f["eventtype"]); !slices.Equal(f["eventtype"], types) {
+		t.Errorf("%s: event types %v, want %v", name, f["eventtype"], types)
+	}
+	if subject := strings.ReplaceAll(kind, "_", " "); native["signal_type"] != nil && !slices.Equal(f["subject"], []string{subject}) {
+		t.Errorf("%s: subject %q, want %q", name, f["subject"], subject)
 	}
 	if id, there := native["delivery_id"].(string); there && !slices.Equal(f["delivery_id"], []string{id}) {
 		t.Errorf("%s: delivery_id is %q, want %q once", name, f["delivery_id"], id)

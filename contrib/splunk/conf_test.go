@@ -103,7 +103,7 @@ var known = map[string]string{
 	"default/app.conf": `is_configured|is_visible|label|author|description|version|id|check_for_updates|name`,
 	"default/props.conf": `CHARSET|SHOULD_LINEMERGE|LINE_BREAKER|TRUNCATE|TIME_PREFIX|MAX_TIMESTAMP_LOOKAHEAD|TZ|KV_MODE|` +
 		`FIELDALIAS-\w+|EVAL-\w+|LOOKUP-\w+|REPORT-\w+`,
-	"default/transforms.conf":    `REGEX|FORMAT|SOURCE_KEY|DEPTH_LIMIT|MATCH_LIMIT|filename`,
+	"default/transforms.conf":    `REGEX|FORMAT|SOURCE_KEY|DEPTH_LIMIT|MATCH_LIMIT|filename|match_type|max_matches|case_sensitive_match`,
 	"default/eventtypes.conf":    `search`,
 	"default/tags.conf":          `\w+`,
 	"default/savedsearches.conf": `description|search|dispatch\.(?:earliest|latest)_time|is_scheduled`,

@@ -55,7 +55,8 @@ func TestEveryFieldIsCovered(t *testing.T) {
 func TestIndexTime(t *testing.T) {
 	t.Parallel()
 	s := load(t)
-	for sourcetype, formats := range map[string][]string{"linuxguard:signal": {"json"}, "linuxguard:signal:syslog": {"rfc5424", "rfc3164"}} {
+	for sourcetype, formats := range map[string][]string{"linuxguard:signal": {"json"}, "linuxguard:signal:syslog": {"rfc5424", "rfc3164"},
+		"linuxguard:signal:cef": {"rfc5424-cef", "rfc3164-cef"}, "linuxguard:signal:leef": {"rfc5424-leef"}} {
 		props := s.props[sourcetype]
 		for _, format := range formats {
 			for name, record := range goldenFiles(t, format) {

@@ -56,7 +56,11 @@ func (s *searcher) not() bool {
 	if name == "" || !s.take(`="`) {
 		s.t.Fatalf(`neither field="value" nor an operator: %q`, s.rest)
 	}
-	return slices.Contains(s.fields[name], s.quoted())
+	want := s.quoted()
+	if prefix, ok := strings.CutSuffix(want, "*"); ok {
+		return slices.ContainsFunc(s.fields[name], func(v string) bool { return strings.HasPrefix(v, prefix) })
+	}
+	return slices.Contains(s.fields[name], want)
 }
 
 func TestMatches(t *testing.T) {
@@ -64,7 +68,7 @@ func TestMatches(t *testing.T) {
 	f := fields{"a": {"1"}, "b": {"x", "y"}}
 	for search, want := range map[string]bool{
 		`a="1"`: true, `a="2"`: false, `a="2" OR b="y"`: true, `NOT a="1"`: false, `(a="1" OR a="2") NOT b="x"`: false,
-		`(a="1" OR a="2") NOT b="z"`: true, `a="1" b="z"`: false,
+		`(a="1" OR a="2") NOT b="z"`: true, `a="1*"`: true, `b="z*"`: false, `a="1" b="z"`: false,
 	} {
 		if got := matches(t, search, f); got != want {
 			t.Errorf("%s: %v", search, got)

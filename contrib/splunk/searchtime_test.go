@@ -165,21 +165,56 @@ func (s *splunk) evals(f fields, props stanza) {
 	}
 }
 
+// lookupForm is TABLE FIELD [AS FIELD] OUTPUT|OUTPUTNEW FIELD...
+var lookupForm = regexp.MustCompile(`^(\w+) (\w+)(?: AS (\w+))? (OUTPUT|OUTPUTNEW) (\w+(?: \w+)*)$`)
+
+// lookups applies them in the order of their names, as Splunk does.
 func (s *splunk) lookups(f fields, props stanza) {
-	for _, lookup := range props.prefixed("LOOKUP") {
-		words := strings.Fields(lookup.value) // TABLE FIELD OUTPUT FIELD
-		if len(words) != 4 || words[2] != "OUTPUT" {
+	all := props.prefixed("LOOKUP")
+	slices.SortFunc(all, func(a, b setting) int { return strings.Compare(a.key, b.key) })
+	for _, lookup := range all {
+		m := lookupForm.FindStringSubmatch(lookup.value)
+		if m == nil {
 			s.t.Fatalf("LOOKUP-%s: %s", lookup.key, lookup.value)
 		}
-		rows, err := csv.NewReader(strings.NewReader(contribtest.ReadFile(s.t, addon+"lookups/"+s.transforms[words[0]].get("filename")))).ReadAll()
-		if err != nil {
-			s.t.Fatal(err)
+		table, field := s.transforms[m[1]], m[3]
+		if field == "" {
+			field = m[2]
 		}
-		in, out := slices.Index(rows[0], words[1]), slices.Index(rows[0], words[3])
-		for _, row := range rows[1:] {
-			if slices.Contains(f[words[1]], row[in]) {
-				f[words[3]] = []string{row[out]}
+		row := s.row(table, m[2], f[field])
+		for _, out := range strings.Fields(m[5]) {
+			switch {
+			case row == nil, m[4] == "OUTPUTNEW" && f[out] != nil:
+			case row[out] != "":
+				f[out] = []string{row[out]}
 			}
 		}
 	}
+}
+
+// row is the first of the table whose column fits one of values, by its name of each column.
+func (s *splunk) row(table stanza, column string, values []string) map[string]string {
+	rows, err := csv.NewReader(strings.NewReader(contribtest.ReadFile(s.t, addon+"lookups/"+table.get("filename")))).ReadAll()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	in := slices.Index(rows[0], column)
+	wildcard := table.get("match_type") == "WILDCARD("+column+")"
+	for _, row := range rows[1:] {
+		pattern := "(?s)^" + regexp.QuoteMeta(row[in]) + "$"
+		if wildcard {
+			pattern = strings.ReplaceAll(pattern, `\*`, ".*")
+		}
+		if table.get("case_sensitive_match") == "false" {
+			pattern = "(?i)" + pattern
+		}
+		if slices.ContainsFunc(values, regexp.MustCompile(pattern).MatchString) {
+			found := map[string]string{}
+			for i, name := range rows[0] {
+				found[name] = row[i]
+			}
+			return found
+		}
+	}
+	return nil
 }
