@@ -55,6 +55,8 @@ type Bridge struct {
 	running  sync.WaitGroup // the goroutines that Start began
 	cleanUp  []func(context.Context) error
 
+	standing []string // warnings that no reload changes
+
 	reloads chan chan error // requests that Run serves
 	ran     chan struct{}   // closed when Run is over
 
@@ -86,7 +88,8 @@ func Start(ctx context.Context, opts Options, loaded *Loaded, report *config.Rep
 	b := &Bridge{opts: opts, started: opts.Loader.Now(), registry: prometheus.NewRegistry(), reloads: make(chan chan error), ran: make(chan struct{})}
 	b.lifetime, b.end = context.WithCancel(context.WithoutCancel(ctx))
 	b.name = bridgeName(loaded.Config)
-	b.state = state{loaded: loaded, warnings: append(b.unusedSockets(loaded.Config), warningTexts(report)...), loadedAt: b.started}
+	b.standing = b.dropUnusedSockets(loaded.Config)
+	b.state = state{loaded: loaded, warnings: b.warnings(report), loadedAt: b.started}
 	for _, step := range []func(context.Context) error{
 		b.startMetrics, b.startQueue, b.startOutputs, b.startReceiver, b.startAbsence, b.startAdmin,
 	} {

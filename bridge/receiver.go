@@ -29,9 +29,6 @@ func (b *Bridge) startReceiver(ctx context.Context) error {
 			return errors.New(`server.listen is ["systemd"] but systemd handed over no socket: enable linuxguard-bridge.socket, or name an address`)
 		}
 	}
-	for _, text := range b.unusedSockets(cfg) {
-		b.opts.Log.Warn("a socket that nobody reads", "problem", text)
-	}
 	server, err := webhook.NewServer(opts, handler) //nolint:contextcheck // its own goroutines begin in Start
 	if err != nil {
 		return fmt.Errorf("setting up the listener: %w", err)
@@ -47,9 +44,9 @@ func (b *Bridge) startReceiver(ctx context.Context) error {
 	return nil
 }
 
-// unusedSockets says which sockets systemd has handed over that nobody listens on by cfg: it holds the port all the same, so that whoever
-// connects there waits without an answer. Our copies are closed.
-func (b *Bridge) unusedSockets(cfg *config.Config) []string {
+// dropUnusedSockets closes the sockets that systemd has handed over and that nobody listens on by cfg, at the start, and says which: systemd
+// holds their ports all the same, so that whoever connects there waits without an answer.
+func (b *Bridge) dropUnusedSockets(cfg *config.Config) []string {
 	if usesSystemd(cfg) {
 		return nil
 	}
@@ -58,9 +55,11 @@ func (b *Bridge) unusedSockets(cfg *config.Config) []string {
 		if s.Name == adminSocketName {
 			continue
 		}
-		_ = s.Close() // again, after a reload
-		texts = append(texts, fmt.Sprintf("systemd holds the socket %s at %s, but server.listen is not [\"systemd\"]: whoever connects there waits for nobody; "+
-			"disable the socket unit (systemctl disable --now linuxguard-bridge.socket), or set listen = [\"systemd\"] and restart", s.Name, s.Addr()))
+		_ = s.Close()
+		text := fmt.Sprintf("systemd holds the socket %s at %s, but server.listen is not [\"systemd\"]: whoever connects there waits for nobody; "+
+			"disable the socket unit (systemctl disable --now linuxguard-bridge.socket), or set listen = [\"systemd\"] and restart", s.Name, s.Addr())
+		b.opts.Log.Warn("a socket that nobody reads", "problem", text)
+		texts = append(texts, text)
 	}
 	return texts
 }

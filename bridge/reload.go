@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
 	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
@@ -33,7 +34,7 @@ func (b *Bridge) Reload(ctx context.Context) error {
 	needs = append(needs, restartNeeded(old.loaded.Config, loaded.Config)...)
 	now := b.opts.Loader.Now()
 	b.mu.Lock()
-	b.state.loaded, b.state.loadedAt, b.state.warnings = loaded, now, append(b.unusedSockets(loaded.Config), warningTexts(report)...)
+	b.state.loaded, b.state.loadedAt, b.state.warnings = loaded, now, b.warnings(report)
 	b.state.lastReload, b.state.reloadError, b.state.restartNeeded = now, "", needs
 	b.mu.Unlock()
 	for _, w := range report.Warnings() {
@@ -104,8 +105,9 @@ func (b *Bridge) reloadFailed(err error) error {
 	return err
 }
 
-func warningTexts(report *config.Report) []string {
-	var texts []string
+// warnings are what status shows as such beside what it finds itself.
+func (b *Bridge) warnings(report *config.Report) []string {
+	texts := slices.Clone(b.standing)
 	for _, p := range report.Warnings() {
 		if !p.Live {
 			texts = append(texts, p.String())

@@ -21,6 +21,11 @@ func ControlSocket(path string, getenv func(string) string) string {
 			return table.Admin.Socket
 		}
 	}
+	return DefaultControlSocket(getenv)
+}
+
+// DefaultControlSocket is where it is when the configuration says nothing of it.
+func DefaultControlSocket(getenv func(string) string) string {
 	if dir := getenv("RUNTIME_DIRECTORY"); dir != "" {
 		return filepath.Join(dir, "admin.sock")
 	}

@@ -286,6 +286,6 @@ func (l *loader) secret(at keyPath, ref secret.Ref) (secret.Value, bool) {
 // warnUnseen says that a secret was not looked at.
 func (l *loader) warnUnseen(at keyPath, ref secret.Ref) {
 	if l.opts.Resolver.Unseen(ref) {
-		l.warnf(at, "run it as root to check it as well", "%s is out of reach and not checked: it exists inside of the service only", ref)
+		l.warnf(at, "run it as root; what an EnvironmentFile= sets is never seen", "%s is out of reach and not checked: it exists inside of the service only", ref)
 	}
 }

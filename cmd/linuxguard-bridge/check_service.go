@@ -122,9 +122,6 @@ func (g *globals) asService(ctx context.Context, l *bridge.Loader, pretend bool)
 		}
 	}
 	l.Secrets = secret.NewServiceResolver(secret.Handed{Credentials: handed, Getenv: l.Getenv, MoreEnv: unit.HasEnvFiles}, pretend)
-	if err := unit.CanRead(g.ConfigPath); err != nil && j.runs(g.ConfigPath) {
-		j.problem(config.Error, g.ConfigPath, err.Error(), "")
-	}
 	return j
 }
 
@@ -145,7 +142,8 @@ func (g *globals) unit(ctx context.Context) (*systemd.Unit, error) {
 
 // runs reports whether the unit runs the bridge with the file at path: others, such as drafts, need not be the service's to read.
 func (j *judge) runs(path string) bool {
-	return j.unit != nil && strings.Contains(j.unit.Command, path)
+	absolute, err := filepath.Abs(path)
+	return err == nil && j.unit != nil && slices.Contains(strings.Fields(j.unit.Command), absolute)
 }
 
 func (j *judge) problem(severity config.Severity, file, text, hint string) {
@@ -204,6 +202,9 @@ func (j *judge) unreadable(files []config.File) {
 		return
 	}
 	for _, f := range files {
+		if err := j.unit.CanRead(f.Name); err != nil {
+			j.problem(config.Error, f.Name, err.Error(), "")
+		}
 		if remedy := permission.Remedy(f.Name, permission.Read); remedy != "" {
 			j.problem(config.Error, f.Name, "the service can't read this file", remedy)
 		}

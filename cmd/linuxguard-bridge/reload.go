@@ -1,10 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
+	"github.com/linuxguard/linuxguard-bridge/bridge/config"
 )
 
 func newReloadCommand(g *globals) *cobra.Command {
@@ -20,6 +24,14 @@ func newReloadCommand(g *globals) *cobra.Command {
 	flags := addControlFlags(c, g)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		answer, err := flags.client().Reload(cmd.Context())
+		var refused *admin.RefusedError
+		if err != nil && !errors.As(err, &refused) && flags.socket == "" { // admin.socket may be what has changed: it needs a restart
+			first := err
+			flags.socket = config.DefaultControlSocket(g.Getenv)
+			if answer, err = flags.client().Reload(cmd.Context()); err != nil && !errors.As(err, &refused) {
+				err = first
+			}
+		}
 		if err != nil {
 			return explained(err)
 		}

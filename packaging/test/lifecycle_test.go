@@ -336,6 +336,12 @@ func socketActivation(c *container) {
 	})
 	c.delivered(report)
 	c.run("linuxguard-bridge send --wait")
+	// Another address, and another control socket, need a restart. Until then the old ones stay in use.
+	c.run("cp -p " + configFile + ` /root/socket.toml && sed -i 's/^listen = .*/listen = ["0.0.0.0:8443"]/' ` + configFile + ` && printf '[admin]\nsocket = "/run/linuxguard-bridge/other.sock"\n' >>` + configFile)
+	if said := c.run("systemctl reload linuxguard-bridge && journalctl -u linuxguard-bridge -n 10 --no-pager"); !strings.Contains(said, "admin.socket") {
+		c.t.Errorf("the reload does not say what needs a restart:\n%s", said)
+	}
+	c.run("cp -p /root/socket.toml " + configFile + " && systemctl reload linuxguard-bridge && linuxguard-bridge send --wait")
 }
 
 // brokenBehindSocket: connections wait in the socket for a service that can't start. It is tried every five seconds, no
