@@ -16,13 +16,13 @@
 //
 //	cmd/linuxguard-bridge    the command: a thin main, one file a subcommand
 //	    bridge, bridge/admin, bridge/config, bridge/logging, bridge/permission, bridge/queue/local, bridge/queue/postgres, bridge/secret,
-//	    bridge/sender, bridge/signal, bridge/systemd, bridge/tail, bridge/throwaway, outputs
+//	    bridge/sender, bridge/setting, bridge/signal, bridge/systemd, bridge/tail, bridge/throwaway, outputs
 //	bridge                   wires the parts, owns their lifetimes
 //	    bridge/absence, bridge/admin, bridge/config, bridge/forward, bridge/logging, bridge/pemfile, bridge/queue,
 //	    bridge/queue/local, bridge/queue/local/journal, bridge/queue/postgres, bridge/secret, bridge/signal, bridge/systemd, bridge/tail,
 //	    bridge/webhook, outputs, outputs/all
 //	bridge/admin             metrics, health, status page and control socket
-//	    bridge/logging, bridge/pemfile, bridge/queue, bridge/secret, bridge/signal, bridge/tail
+//	    bridge/logging, bridge/pemfile, bridge/queue, bridge/secret, bridge/setting, bridge/signal, bridge/tail
 //	bridge/config            TOML files to a checked, immutable Config; resolves secrets
 //	    bridge/pemfile, bridge/permission, bridge/secret, bridge/setting
 //	bridge/forward           one worker an output, inside a tenure
@@ -62,9 +62,9 @@
 //	outputs/mapping          every rule by which a field is written, in every format
 //	    bridge/signal, outputs, outputs/syslog/rfc5424
 //	outputs/splunkhec
-//	    bridge/secret, bridge/signal, outputs, outputs/mapping, outputs/tlsclient
+//	    bridge/secret, bridge/setting, bridge/signal, outputs, outputs/mapping, outputs/tlsclient
 //	outputs/syslog
-//	    outputs, outputs/mapping, outputs/tlsclient
+//	    bridge/setting, outputs, outputs/mapping, outputs/tlsclient
 //	outputs/syslog/rfc5424   the pure encoder
 //	outputs/tlsclient        TLS settings that outputs share
 //	    bridge/pemfile, bridge/setting, outputs

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 )
 
 //go:embed page.html
@@ -49,7 +50,7 @@ func newPage() *page {
 	p := &page{policy: "default-src 'none'; style-src " + digest(pageCSS) + "; script-src " + digest(pageJS) +
 		"; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}
 	p.tmpl = template.Must(template.New("page").Funcs(template.FuncMap{
-		"count": groupDigits, "size": FormatSize, "time": formatTime, "for": FormatDuration, "ago": ago,
+		"count": groupDigits, "size": setting.RoughSize, "time": formatTime, "for": FormatDuration, "ago": ago,
 		"clean": logging.Clean, "grade": func(o pageOutput) string { return grade(o.OutputReport) }, "short": func(hash string) string { return hash[:min(len(hash), 12)] },
 		"high": func(n int64) int64 { return n / 10 * 8 },
 	}).Parse(pageHTML))
@@ -101,19 +102,6 @@ func grade(o OutputReport) string {
 	default:
 		return ""
 	}
-}
-
-// FormatSize writes bytes the way the configuration does: 1536 is "1.5KiB".
-func FormatSize(bytes int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	v, i := float64(bytes), 0
-	for v >= 1024 && i < len(units)-1 {
-		v, i = v/1024, i+1
-	}
-	if i == 0 || v >= 100 {
-		return fmt.Sprintf("%.0f%s", v, units[i])
-	}
-	return strconv.FormatFloat(float64(int(v*10+0.5))/10, 'f', -1, 64) + units[i]
 }
 
 // FormatDuration writes d with its two largest units: "3d4h", "5m10s", "0s".

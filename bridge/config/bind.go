@@ -3,7 +3,6 @@ package config
 import (
 	"encoding"
 	"fmt"
-	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -17,7 +16,7 @@ import (
 //
 // Settings are structs whose fields carry a toml tag. Fields may be strings, bools, integers, floats, slices, maps
 // with string keys, nested and embedded structs, pointers to any of them and encoding.TextUnmarshaler. A
-// time.Duration takes a string with a unit only. An integer whose key ends in _bytes takes a size ("64KiB") too. A
+// time.Duration takes a string with a unit only. A
 // string or TextUnmarshaler takes a whole number too, as its digits: identifiers may look like numbers.
 type binder struct {
 	// problem is told of every value that doesn't fit and every unknown key.
@@ -145,9 +144,6 @@ func (b *binder) scalar(at keyPath, value any, dst reflect.Value) {
 			dst.SetString(v)
 			return
 		}
-		if b.size(at, v, dst) {
-			return
-		}
 	case bool:
 		if dst.Kind() == reflect.Bool {
 			dst.SetBool(v)
@@ -191,28 +187,6 @@ func (b *binder) integer(at keyPath, n int64, dst reflect.Value) bool {
 	return true
 }
 
-// size copies a size written with a unit, if dst takes one.
-func (b *binder) size(at keyPath, text string, dst reflect.Value) bool {
-	if !dst.CanInt() || !isSize(at) {
-		return false
-	}
-	n, err := ParseSize(text)
-	switch {
-	case err != nil:
-		b.problem(at, err.Error(), "")
-	case dst.OverflowInt(n) || n > math.MaxInt:
-		b.problem(at, "the size is too large", "")
-	default:
-		dst.SetInt(n)
-	}
-	return true
-}
-
-// isSize reports whether the key holds a number of bytes.
-func isSize(at keyPath) bool {
-	return len(at) > 0 && strings.HasSuffix(at[len(at)-1], "_bytes")
-}
-
 // duration copies a duration. A bare number is refused: of what?
 func (b *binder) duration(at keyPath, value any, dst reflect.Value) {
 	text, ok := value.(string)
@@ -235,7 +209,7 @@ func (b *binder) text(at keyPath, value any, u encoding.TextUnmarshaler) {
 		text, ok = strconv.FormatInt(n, 10), true
 	}
 	if !ok {
-		b.problem(at, "must be a string, not "+describe(value), "")
+		b.mismatch(at, value, reflect.ValueOf(u).Elem())
 		return
 	}
 	if err := u.UnmarshalText([]byte(text)); err != nil {
@@ -266,7 +240,7 @@ func (b *binder) mapping(at keyPath, table map[string]any, dst reflect.Value) {
 
 // mismatch reports a value of the wrong type. It never shows the value, which may be a secret in the wrong place.
 func (b *binder) mismatch(at keyPath, value any, dst reflect.Value) {
-	b.problem(at, "must be "+describeType(dst.Type(), isSize(at))+", not "+describe(value), "")
+	b.problem(at, "must be "+describeType(dst.Type())+", not "+describe(value), "")
 }
 
 // sortedKeys makes the order of a table's problems the same every time.

@@ -79,11 +79,15 @@ func (l *loader) checkAllowedHosts(at keyPath, hosts []string) {
 	}
 }
 
+const defaultLogFormat = "auto"
+
+func logFormats() []string { return []string{defaultLogFormat, "journal", "text", "json"} }
+
 // checkLog reads [log].
 func (l *loader) checkLog() {
 	l.cfg.Log = Log(l.file.Log)
 	l.oneOf(path("log", "level"), l.file.Log.Level, "debug", "info", "warn", "error")
-	l.oneOf(path("log", "format"), l.file.Log.Format, "auto", "journal", "text", "json")
+	l.oneOf(path("log", "format"), l.file.Log.Format, logFormats()...)
 }
 
 // oneOf reports a word that is none of those allowed.

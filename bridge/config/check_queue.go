@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -9,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 )
 
 // Bounds of [queue] and [dedupe].
@@ -47,9 +48,9 @@ func (l *loader) checkQueue() {
 		q.Directory = l.directory("STATE_DIRECTORY", defaultStateDirectory)
 		l.file.Queue.Directory = q.Directory
 	}
-	l.cfg.Queue = Queue{Directory: q.Directory, MaxBytes: q.MaxBytes, QuarantineMaxBytes: q.QuarantineMaxBytes, Keep: time.Duration(q.Keep)}
-	within(l, at.key("max_bytes"), q.MaxBytes, minQueueBytes, maxQueueBytes, FormatSize)
-	within(l, at.key("quarantine_max_bytes"), q.QuarantineMaxBytes, minQueueBytes, maxQueueBytes, FormatSize)
+	l.cfg.Queue = Queue{Directory: q.Directory, MaxBytes: int64(q.MaxBytes), QuarantineMaxBytes: int64(q.QuarantineMaxBytes), Keep: time.Duration(q.Keep)}
+	within(l, at.key("max_bytes"), q.MaxBytes, minQueueBytes, maxQueueBytes, setting.Size.String)
+	within(l, at.key("quarantine_max_bytes"), q.QuarantineMaxBytes, minQueueBytes, maxQueueBytes, setting.Size.String)
 	if q.Keep != 0 {
 		within(l, at.key("keep"), time.Duration(q.Keep), time.Second, maxWindow, formatDuration)
 	}
@@ -73,18 +74,18 @@ func (l *loader) checkQueue() {
 // doesn't drive out everything else, and into the half of the quarantine that is the receiver's and each output's share of the
 // other half.
 func (l *loader) checkRoom(at keyPath, q queueTable) {
-	body := l.file.Server.MaxBodyBytes
+	body := int64(l.file.Server.MaxBodyBytes)
 	largest := body + FrameBytes
-	if need := 4 * largest; q.MaxBytes >= minQueueBytes && q.MaxBytes < need {
+	if need := 4 * largest; q.MaxBytes >= minQueueBytes && int64(q.MaxBytes) < need {
 		l.errorf(at.key("max_bytes"), "raise it, or lower server.max_body_bytes", "must be at least %s, room for four of the largest webhooks "+
-			"(server.max_body_bytes is %s, and each takes up to %s more)", FormatSize(need), FormatSize(body), FormatSize(FrameBytes))
+			"(server.max_body_bytes is %s, and each takes up to %s more)", setting.FormatSize(need), setting.FormatSize(body), setting.FormatSize(FrameBytes))
 	}
 	named, _ := l.tree["output"].(map[string]any)
 	outputs := max(1, int64(len(named)))
-	if need := 2 * outputs * largest; q.QuarantineMaxBytes >= minQueueBytes && q.QuarantineMaxBytes < need {
+	if need := 2 * outputs * largest; q.QuarantineMaxBytes >= minQueueBytes && int64(q.QuarantineMaxBytes) < need {
 		l.errorf(at.key("quarantine_max_bytes"), "raise it, or lower server.max_body_bytes", "must be at least %s, so that the largest webhook fits "+
 			"into an output's share of it (server.max_body_bytes is %s, half of the quarantine is shared by the outputs, of which there are %d)",
-			FormatSize(need), FormatSize(body), outputs)
+			setting.FormatSize(need), setting.FormatSize(body), outputs)
 	}
 }
 
@@ -104,10 +105,10 @@ func (l *loader) checkDirectory(at keyPath, q queueTable) {
 	case err == nil && info.Mode().Perm()&0o007 != 0:
 		l.warnf(at, "chmod o= "+q.Directory, "other users have access to the queue's directory (mode %04o)", info.Mode().Perm())
 	}
-	wanted := q.MaxBytes + q.QuarantineMaxBytes
+	wanted := int64(q.MaxBytes + q.QuarantineMaxBytes)
 	if free, ok := l.opts.FreeBytes(q.Directory); ok && free < wanted && err == nil {
 		l.warnf(at, "make room, or lower max_bytes", "the file system has %s left, less than queue.max_bytes and queue.quarantine_max_bytes (%s)",
-			roughSize(free), roughSize(wanted))
+			setting.RoughSize(free), setting.RoughSize(wanted))
 	}
 }
 
@@ -120,16 +121,6 @@ func freeBytes(directory string) (int64, bool) {
 	return int64(stat.Bavail) * stat.Bsize, true //nolint:gosec // bounded above
 }
 
-// roughSize writes n for people, with one decimal.
-func roughSize(n int64) string {
-	for _, u := range sizeUnits() {
-		if n >= u.bytes && u.bytes > 1 {
-			return fmt.Sprintf("%.1f%s", float64(n)/float64(u.bytes), u.name)
-		}
-	}
-	return FormatSize(n)
-}
-
 // checkDedupe reads [dedupe].
 func (l *loader) checkDedupe() {
 	at, d := path("dedupe"), l.file.Dedupe
@@ -138,7 +129,7 @@ func (l *loader) checkDedupe() {
 	within(l, at.key("window"), d.Window, time.Second, maxWindow, formatDuration)
 	if need := int64(d.Capacity) * deliveryBytes; l.opts.MemoryLimit > 0 && need+besideDeliveries > l.opts.MemoryLimit {
 		l.warnf(at.key("capacity"), "raise MemoryHigh= and MemoryMax= of the unit, or lower it",
-			"the memory of %d deliveries takes up to %s of the %s that the service manager grants", d.Capacity, roughSize(need), roughSize(l.opts.MemoryLimit))
+			"the memory of %d deliveries takes up to %s of the %s that the service manager grants", d.Capacity, setting.RoughSize(need), setting.RoughSize(l.opts.MemoryLimit))
 	}
 	if d.Capacity > 0 && d.Capacity < lowCapacity {
 		l.warnf(at.key("capacity"), "", "a memory of %d deliveries is soon full, and what it forgets too early can't be told from a replay", d.Capacity)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 )
 
 // Bounds of [server].
@@ -24,9 +26,9 @@ func (l *loader) checkServer() {
 		Listen: s.Listen, TLSCert: s.TLSCert, TLSKey: s.TLSKey, ClientCAFile: s.ClientCAFile, Plaintext: s.Plaintext,
 		TrustedProxies: l.prefixes(at.key("trusted_proxies"), s.TrustedProxies),
 		Allow:          l.prefixes(at.key("allow"), s.Allow),
-		MaxBodyBytes:   s.MaxBodyBytes, MaxConnections: s.MaxConnections, StateDirectory: s.StateDirectory, HTTP2: s.HTTP2,
+		MaxBodyBytes:   int64(s.MaxBodyBytes), MaxConnections: s.MaxConnections, StateDirectory: s.StateDirectory, HTTP2: s.HTTP2,
 	}
-	within(l, at.key("max_body_bytes"), s.MaxBodyBytes, minBodyBytes, maxBodyBytes, FormatSize)
+	within(l, at.key("max_body_bytes"), s.MaxBodyBytes, minBodyBytes, maxBodyBytes, setting.Size.String)
 	within(l, at.key("max_connections"), s.MaxConnections, 1, maxConnections, formatInt)
 	addresses := l.checkListen(at.key("listen"), s.Listen)
 	l.checkTransport(at, s)

@@ -1,8 +1,11 @@
 package config
 
 import (
+	"encoding"
 	"reflect"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 )
 
 // describe names the type of a TOML value.
@@ -28,12 +31,16 @@ func describe(value any) string {
 }
 
 // describeType names what a field takes.
-func describeType(t reflect.Type, size bool) string {
+func describeType(t reflect.Type) string {
 	switch {
 	case t == reflect.TypeFor[time.Duration]():
 		return `a duration in quotes such as "30s", "5m" or "72h"`
-	case size:
+	case t == reflect.TypeFor[setting.Size]():
 		return `a size such as "64KiB", or a whole number of bytes`
+	}
+	switch {
+	case reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
+		return "a string"
 	}
 	switch t.Kind() {
 	case reflect.String:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
+	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 )
 
 // The structs of this file are the configuration file as it is written: what each key takes and its default. The
@@ -24,18 +25,18 @@ type fileTable struct {
 }
 
 type serverTable struct {
-	Listen         []string   `toml:"listen"`
-	TLSCert        string     `toml:"tls_cert"`
-	TLSKey         string     `toml:"tls_key"`
-	ClientCAFile   string     `toml:"client_ca_file"`
-	Plaintext      bool       `toml:"plaintext"`
-	TrustedProxies []string   `toml:"trusted_proxies"`
-	Allow          []string   `toml:"allow"`
-	MaxBodyBytes   int64      `toml:"max_body_bytes"`
-	MaxConnections int        `toml:"max_connections"`
-	StateDirectory string     `toml:"state_directory"`
-	HTTP2          bool       `toml:"http2"`
-	ACME           *acmeTable `toml:"acme"`
+	Listen         []string     `toml:"listen"`
+	TLSCert        string       `toml:"tls_cert"`
+	TLSKey         string       `toml:"tls_key"`
+	ClientCAFile   string       `toml:"client_ca_file"`
+	Plaintext      bool         `toml:"plaintext"`
+	TrustedProxies []string     `toml:"trusted_proxies"`
+	Allow          []string     `toml:"allow"`
+	MaxBodyBytes   setting.Size `toml:"max_body_bytes"`
+	MaxConnections int          `toml:"max_connections"`
+	StateDirectory string       `toml:"state_directory"`
+	HTTP2          bool         `toml:"http2"`
+	ACME           *acmeTable   `toml:"acme"`
 }
 
 type acmeTable struct {
@@ -60,9 +61,9 @@ type endpointTable struct {
 func (e *endpointTable) setDefaults() { e.MaxAge, e.ClockSkew = 24*time.Hour, 5*time.Minute }
 
 type queueTable struct {
-	Directory          string `toml:"directory"`
-	MaxBytes           int64  `toml:"max_bytes"`
-	QuarantineMaxBytes int64  `toml:"quarantine_max_bytes"`
+	Directory          string       `toml:"directory"`
+	MaxBytes           setting.Size `toml:"max_bytes"`
+	QuarantineMaxBytes setting.Size `toml:"quarantine_max_bytes"`
 
 	Keep optionalDuration `toml:"keep"`
 
@@ -129,7 +130,7 @@ func newFileTable() fileTable {
 			Takeover: 5 * time.Second},
 		Dedupe: dedupeTable{Capacity: 1_000_000, Window: 72 * time.Hour},
 		Admin:  adminTable{Listen: "127.0.0.1:9464"},
-		Log:    logTable{Level: "info", Format: "auto"},
+		Log:    logTable{Level: "info", Format: defaultLogFormat},
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 )
 
 // Setting is one key with the value that is in force.
@@ -104,6 +106,8 @@ func asTOML(at keyPath, v reflect.Value) string {
 	switch value := v.Interface().(type) {
 	case time.Duration:
 		return strconv.Quote(formatDuration(value))
+	case setting.Size:
+		return strconv.Quote(value.String())
 	case optionalDuration:
 		if value == 0 {
 			return `""`
@@ -114,9 +118,6 @@ func asTOML(at keyPath, v reflect.Value) string {
 	case reflect.String:
 		return quoteText(v.String())
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		if isSize(at) {
-			return strconv.Quote(FormatSize(v.Int()))
-		}
 		return strconv.FormatInt(v.Int(), 10)
 	case reflect.Slice:
 		list := make([]string, v.Len())

@@ -147,7 +147,7 @@ func (w *world) load(text string, change ...func(*Options)) (*Config, *Report) {
 type fakeSettings struct {
 	Addresses []string          `toml:"addresses"`
 	Token     secret.Ref        `toml:"token"`
-	BatchMax  int               `toml:"batch_max_bytes"`
+	BatchMax  setting.Size      `toml:"batch_max_bytes"`
 	Linger    time.Duration     `toml:"linger"`
 	Ratio     float64           `toml:"ratio"`
 	Path      setting.WriteFile `toml:"path"`

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,10 +79,10 @@ type Worker struct {
 
 // New returns a Worker that is not running yet.
 func New(opts Options) *Worker {
-	setDefault(&opts.MinBackoff, 200*time.Millisecond)
-	setDefault(&opts.MaxBackoff, time.Minute)
-	setDefault(&opts.BlockedBackoff, 30*time.Second)
-	setDefault(&opts.GiveUpAfter, time.Minute)
+	opts.MinBackoff = cmp.Or(opts.MinBackoff, 200*time.Millisecond)
+	opts.MaxBackoff = cmp.Or(opts.MaxBackoff, time.Minute)
+	opts.BlockedBackoff = cmp.Or(opts.BlockedBackoff, 30*time.Second)
+	opts.GiveUpAfter = cmp.Or(opts.GiveUpAfter, time.Minute)
 	w := &Worker{
 		opts: opts, metrics: newMetrics(opts.Name), ended: make(chan struct{}),
 		failures: logging.NewFold(opts.Log, opts.Now), reads: logging.NewFold(opts.Log, opts.Now),
@@ -89,12 +90,6 @@ func New(opts Options) *Worker {
 	}
 	w.status.Name, w.status.Kind = opts.Name, opts.Kind
 	return w
-}
-
-func setDefault(d *time.Duration, value time.Duration) {
-	if *d == 0 {
-		*d = value
-	}
 }
 
 // Start begins to claim the output and to forward from where its cursor stands. ctx bounds the worker's whole life; Stop

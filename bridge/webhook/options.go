@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -68,11 +69,11 @@ type Options struct {
 }
 
 func (o *Options) setDefaults() {
-	setDefault(&o.MaxBodyBytes, DefaultMaxBodyBytes)
-	setDefault(&o.Window, DefaultWindow)
-	setDefault(&o.AppendTimeout, DefaultAppendTimeout)
-	setDefault(&o.FailureBurst, DefaultFailureBurst)
-	setDefault(&o.FailureEvery, DefaultFailureEvery)
+	o.MaxBodyBytes = cmp.Or(o.MaxBodyBytes, DefaultMaxBodyBytes)
+	o.Window = cmp.Or(o.Window, DefaultWindow)
+	o.AppendTimeout = cmp.Or(o.AppendTimeout, DefaultAppendTimeout)
+	o.FailureBurst = cmp.Or(o.FailureBurst, DefaultFailureBurst)
+	o.FailureEvery = cmp.Or(o.FailureEvery, DefaultFailureEvery)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -81,15 +82,8 @@ func (o *Options) setDefaults() {
 	}
 	o.Endpoints = slices.Clone(o.Endpoints)
 	for i := range o.Endpoints {
-		setDefault(&o.Endpoints[i].MaxAge, DefaultMaxAge)
-		setDefault(&o.Endpoints[i].ClockSkew, DefaultClockSkew)
-	}
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
+		o.Endpoints[i].MaxAge = cmp.Or(o.Endpoints[i].MaxAge, DefaultMaxAge)
+		o.Endpoints[i].ClockSkew = cmp.Or(o.Endpoints[i].ClockSkew, DefaultClockSkew)
 	}
 }
 

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"net"
@@ -50,13 +51,13 @@ type ServerOptions struct {
 }
 
 func (o *ServerOptions) setDefaults() {
-	setDefault(&o.certificatePoll, certificatePoll)
-	setDefault(&o.MaxConnections, DefaultMaxConnections)
-	setDefault(&o.HeaderTimeout, DefaultHeaderTimeout)
-	setDefault(&o.ReadTimeout, DefaultReadTimeout)
-	setDefault(&o.WriteTimeout, DefaultWriteTimeout)
-	setDefault(&o.IdleTimeout, DefaultIdleTimeout)
-	setDefault(&o.MaxHeaderBytes, DefaultMaxHeaderBytes)
+	o.certificatePoll = cmp.Or(o.certificatePoll, certificatePoll)
+	o.MaxConnections = cmp.Or(o.MaxConnections, DefaultMaxConnections)
+	o.HeaderTimeout = cmp.Or(o.HeaderTimeout, DefaultHeaderTimeout)
+	o.ReadTimeout = cmp.Or(o.ReadTimeout, DefaultReadTimeout)
+	o.WriteTimeout = cmp.Or(o.WriteTimeout, DefaultWriteTimeout)
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, DefaultIdleTimeout)
+	o.MaxHeaderBytes = cmp.Or(o.MaxHeaderBytes, DefaultMaxHeaderBytes)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -56,28 +56,24 @@ func (g *globals) run(ctx context.Context) error {
 	defer runtime.KeepAlive(headroom)
 	limitMemory(g.Getenv)
 	level := &slog.LevelVar{}
-	log, err := g.logger("auto", level)
+	files, report := config.Read(g.ConfigPath)
+	log, err := g.logger(config.LogFormat(files), level)
 	if err != nil {
 		return err
 	}
-	l := &bridge.Loader{Version: version, Getenv: g.Getenv, Now: g.Now, Log: log}
-	loaded, report := l.Load(g.ConfigPath)
+	l := &bridge.Loader{Version: version, Getenv: g.Getenv, Now: g.Now, Log: log, MemoryLimit: systemd.MemoryLimit(os.DirFS("/"))}
+	var loaded *bridge.Loaded
+	if report == nil {
+		loaded, report = l.LoadFiles(files)
+	}
 	for _, p := range report.Problems {
 		logProblem(ctx, log, p)
 	}
 	if loaded == nil {
 		return &usageError{fmt.Errorf("%w: see linuxguard-bridge check", report.Err())}
 	}
-	if log, err = g.logger(loaded.Config.Log.Format, level); err != nil {
-		return &usageError{err}
-	}
 	if err := setLevel(level, loaded.Config.Log.Level); err != nil {
 		return &usageError{err}
-	}
-	l.Log = log
-	// The outputs log through the loader's logger: make them anew with the one that the file asks for.
-	if loaded, report = l.Load(g.ConfigPath); loaded == nil {
-		return &usageError{report.Err()}
 	}
 	log.Info("starting", "event", "started", "version", version, "config", g.ConfigPath)
 	sockets, err := systemd.Listeners()

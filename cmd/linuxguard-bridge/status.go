@@ -13,6 +13,7 @@ import (
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 )
 
 func newStatusCommand(g *globals) *cobra.Command {
@@ -171,9 +172,9 @@ func (p *printer) statusQueue(st admin.Status) {
 	}
 	p.printf("\n%s%s\n", p.paint(bold, "Queue"), state)
 	p.printf("  waiting     %s, %s of %s (on disk %s), newest bridge_seq %s\n", counted(q.Events, "event"),
-		admin.FormatSize(q.Bytes), admin.FormatSize(q.MaxBytes), admin.FormatSize(q.DiskBytes), grouped(q.LastSeq))
+		setting.RoughSize(q.Bytes), setting.RoughSize(q.MaxBytes), setting.RoughSize(q.DiskBytes), grouped(q.LastSeq))
 	p.printf("  quarantine  %s, %s of %s\n", counted(q.Quarantine, "item"),
-		admin.FormatSize(q.QuarantineBytes), admin.FormatSize(q.QuarantineMaxBytes))
+		setting.RoughSize(q.QuarantineBytes), setting.RoughSize(q.QuarantineMaxBytes))
 	p.printf("  dedupe      remembers %s of %s deliveries, the last %s", grouped(q.Remembered), grouped(q.Capacity), admin.FormatDuration(q.WindowCovered))
 	if q.CapacityLasts > 0 {
 		p.printf("; at this rate full after %s", admin.FormatDuration(q.CapacityLasts))

@@ -66,7 +66,7 @@ func build(env outputs.Env, settings Settings, token, proxyAuth secret.Value) (*
 	o := &Output{env: env, settings: settings, token: token, slots: make(chan struct{}, settings.MaxRequestsInFlight)}
 	o.jsonType, o.gzipEncoding = []string{"application/json"}, []string{"gzip"}
 	o.dial = o.dialer().DialContext
-	o.buffers.keep = 2 * settings.BatchMaxBytes
+	o.buffers.keep = 2 * int(settings.BatchMaxBytes)
 	o.limit.Store(int64(settings.BatchMaxBytes))
 	o.expiry = tlsclient.NewExpiry(&o.settings.Settings, env.Now)
 	if settings.IndexerAck {

@@ -78,7 +78,7 @@ func (o *Output) Send(ctx context.Context, batch []outputs.Record, done func(err
 func (o *Output) Batching() outputs.Batching {
 	return outputs.Batching{
 		MaxRecords:  o.settings.BatchMaxEvents,
-		MaxBytes:    o.settings.BatchMaxBytes,
+		MaxBytes:    int(o.settings.BatchMaxBytes),
 		Linger:      o.settings.BatchLinger,
 		MaxInFlight: o.settings.MaxInFlight,
 	}

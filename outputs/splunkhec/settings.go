@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
+	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/mapping"
 	"github.com/linuxguard/linuxguard-bridge/outputs/tlsclient"
@@ -55,7 +56,7 @@ type Settings struct {
 	BatchMaxEvents int `toml:"batch_max_events"`
 	// BatchMaxBytes bounds a request before compression, except for a single larger event: 1KiB to 800MiB (Splunk's
 	// own limit), default 1MiB (what Splunk Cloud recommends).
-	BatchMaxBytes int `toml:"batch_max_bytes"`
+	BatchMaxBytes setting.Size `toml:"batch_max_bytes"`
 	// BatchLinger is how long an event may wait for others while a request is under way: 0 to 1m, default 200ms. When
 	// none is, it leaves at once.
 	BatchLinger time.Duration `toml:"batch_linger"`
@@ -165,7 +166,7 @@ func (s *Settings) checkBounds(problem func(string, error)) {
 	}{
 		{"max_pending_acks", s.MaxPendingAcks, 1, 100_000},
 		{"batch_max_events", s.BatchMaxEvents, 1, 10_000},
-		{"batch_max_bytes", s.BatchMaxBytes, 1 << 10, 800 << 20},
+		{"batch_max_bytes", int(s.BatchMaxBytes), 1 << 10, 800 << 20},
 		{"max_requests_in_flight", s.MaxRequestsInFlight, 1, 64},
 		{"max_in_flight", s.MaxInFlight, 1, 1_000_000},
 	} {

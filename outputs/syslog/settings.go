@@ -1,14 +1,12 @@
 package syslog
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/mapping"
 	"github.com/linuxguard/linuxguard-bridge/outputs/tlsclient"
@@ -32,11 +30,11 @@ type Settings struct {
 	OmitHostname   bool   `toml:"omit_hostname"` // rfc3164 without HOSTNAME, as journald wants it on /dev/log
 	// MaxMessageBytes bounds one syslog message, before framing. Longer ones are cut, with a mark. Default 8KiB, and
 	// 2KiB when an address is udp:// (RFC 5426 section 3.2). From 1KiB to 65507 with udp, to 128KiB with relp, else 1MiB.
-	MaxMessageBytes size `toml:"max_message_bytes"`
-	BOM             bool `toml:"bom"`            // begin MSG with a byte order mark, as RFC 5424 section 6.4 has it
-	SDMeta          bool `toml:"sd_meta"`        // add meta sequenceId, counted from 1 at the start
-	SDOrigin        bool `toml:"sd_origin"`      // add origin software and swVersion
-	SDTimeQuality   bool `toml:"sd_timequality"` // add timeQuality
+	MaxMessageBytes setting.Size `toml:"max_message_bytes"`
+	BOM             bool         `toml:"bom"`            // begin MSG with a byte order mark, as RFC 5424 section 6.4 has it
+	SDMeta          bool         `toml:"sd_meta"`        // add meta sequenceId, counted from 1 at the start
+	SDOrigin        bool         `toml:"sd_origin"`      // add origin software and swVersion
+	SDTimeQuality   bool         `toml:"sd_timequality"` // add timeQuality
 	// Framing of tcp, tls and unix stream: octet-counted (default; RFC 6587 section 3.4.1) or newline (section 3.4.2,
 	// default and usual on unix stream sockets).
 	Framing string `toml:"framing"`
@@ -155,34 +153,27 @@ func (s *Settings) checkUnused(used schemes, problem func(string, string, ...any
 }
 
 func (s *Settings) setDefaults(used schemes) {
-	setDefault(&s.ConnectTimeout, 10*time.Second)
-	setDefault(&s.Keepalive, 30*time.Second)
-	setDefault(&s.RELPWindow, 1024)
-	setDefault(&s.MaxInFlight, 16384)
-	setDefault(&s.MaxRate, defaultRate)
+	s.ConnectTimeout = cmp.Or(s.ConnectTimeout, 10*time.Second)
+	s.Keepalive = cmp.Or(s.Keepalive, 30*time.Second)
+	s.RELPWindow = cmp.Or(s.RELPWindow, 1024)
+	s.MaxInFlight = cmp.Or(s.MaxInFlight, 16384)
+	s.MaxRate = cmp.Or(s.MaxRate, defaultRate)
 	age := defaultAge
 	if s.MaxConnectionAge == nil {
 		s.MaxConnectionAge = &age
 	}
 	if used.relp() {
-		setDefault(&s.AckTimeout, defaultRELPTimeout)
+		s.AckTimeout = cmp.Or(s.AckTimeout, defaultRELPTimeout)
 	}
-	setDefault(&s.AckTimeout, defaultAckTimeout)
+	s.AckTimeout = cmp.Or(s.AckTimeout, defaultAckTimeout)
 	if s.ResetGrace == nil {
 		grace := min(defaultGrace, s.AckTimeout)
 		s.ResetGrace = &grace
 	}
 	if used["udp"] {
-		setDefault(&s.MaxMessageBytes, defaultUDPMessage)
+		s.MaxMessageBytes = cmp.Or(s.MaxMessageBytes, defaultUDPMessage)
 	}
-	setDefault(&s.MaxMessageBytes, defaultMessageBytes)
-}
-
-func setDefault[T comparable](value *T, def T) {
-	var zero T
-	if *value == zero {
-		*value = def
-	}
+	s.MaxMessageBytes = cmp.Or(s.MaxMessageBytes, defaultMessageBytes)
 }
 
 func (s *Settings) checkRanges(used schemes, problem func(string, string, ...any)) {
@@ -252,27 +243,5 @@ type word string
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (w *word) UnmarshalText(text []byte) error {
 	*w = word(text)
-	return nil
-}
-
-// size is a number of bytes: "8KiB", "1MiB" or 8192.
-type size int
-
-var errSize = errors.New(`a size is such as "8KiB", "1MiB" or a plain number of bytes`)
-
-// UnmarshalText implements encoding.TextUnmarshaler; TOML integers arrive here too.
-func (s *size) UnmarshalText(text []byte) error {
-	digits, unit := string(text), 1
-	for suffix, bytes := range map[string]int{"KiB": 1 << 10, "MiB": 1 << 20} {
-		if rest, ok := strings.CutSuffix(digits, suffix); ok {
-			digits, unit = strings.TrimSpace(rest), bytes
-			break
-		}
-	}
-	n, err := strconv.Atoi(digits)
-	if err != nil || n < 0 || n > math.MaxInt32/unit {
-		return errSize
-	}
-	*s = size(n * unit)
 	return nil
 }

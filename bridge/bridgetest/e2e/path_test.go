@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -68,22 +69,16 @@ func examples() []example {
 		e := &all[i]
 		e.body.Data.SignalID = fmt.Sprintf("sig_%02d", i)
 		e.body.ConsoleURL = "https://console.example.com/signals/" + e.body.Data.SignalID
-		setDefault(&e.pri, "11")
-		setDefault(&e.msgID, e.body.Data.SignalType)
-		setDefault(&e.host, e.body.Data.ServerName)
-		setDefault(&e.syslogT, "2026-03-02T14:32:01.250Z")
-		setDefault(&e.msg, escaped(e.body.Data.Description))
+		e.pri = cmp.Or(e.pri, "11")
+		e.msgID = cmp.Or(e.msgID, e.body.Data.SignalType)
+		e.host = cmp.Or(e.host, e.body.Data.ServerName)
+		e.syslogT = cmp.Or(e.syslogT, "2026-03-02T14:32:01.250Z")
+		e.msg = cmp.Or(e.msg, escaped(e.body.Data.Description))
 		if e.hecT == 0 {
 			e.hecT = 1772461921.25
 		}
 	}
 	return all
-}
-
-func setDefault(field *string, value string) {
-	if *field == "" {
-		*field = value
-	}
 }
 
 // fields is what every record must carry, under LinuxGuard's native names.

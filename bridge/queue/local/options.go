@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"log/slog"
@@ -41,14 +42,14 @@ type Options struct {
 }
 
 func (o *Options) setDefaults() {
-	setDefault(&o.Limits.MaxBytes, 2<<30)
-	setDefault(&o.Limits.QuarantineMaxBytes, 256<<20)
-	setDefault(&o.Limits.MaxEventBytes, 2<<20)
-	setDefault(&o.Capacity, 1_000_000)
-	setDefault(&o.Window, 72*time.Hour)
-	setDefault(&o.ProgressInterval, time.Second)
-	setDefault(&o.TailBytes, 8<<20)
-	setDefault(&o.Patience, 10*time.Second)
+	o.Limits.MaxBytes = cmp.Or(o.Limits.MaxBytes, 2<<30)
+	o.Limits.QuarantineMaxBytes = cmp.Or(o.Limits.QuarantineMaxBytes, 256<<20)
+	o.Limits.MaxEventBytes = cmp.Or(o.Limits.MaxEventBytes, 2<<20)
+	o.Capacity = cmp.Or(o.Capacity, 1_000_000)
+	o.Window = cmp.Or(o.Window, 72*time.Hour)
+	o.ProgressInterval = cmp.Or(o.ProgressInterval, time.Second)
+	o.TailBytes = cmp.Or(o.TailBytes, 8<<20)
+	o.Patience = cmp.Or(o.Patience, 10*time.Second)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -62,12 +63,6 @@ func (o *Options) setDefaults() {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.limits = &limits{now: o.Limits}
-}
-
-func setDefault[T int | int64 | time.Duration](field *T, value T) {
-	if *field <= 0 {
-		*field = value
-	}
 }
 
 func randomSalt() uint32 {

@@ -1,4 +1,4 @@
-package config
+package setting
 
 import (
 	"errors"
@@ -7,6 +7,19 @@ import (
 	"strconv"
 	"strings"
 )
+
+// Size is a number of bytes: in the configuration "64KiB", "2GiB" or a whole number.
+type Size int64
+
+// UnmarshalText implements encoding.TextUnmarshaler; whole numbers arrive here as their digits.
+func (s *Size) UnmarshalText(text []byte) error {
+	n, err := ParseSize(string(text))
+	*s = Size(n)
+	return err
+}
+
+// String writes the size as the configuration does.
+func (s Size) String() string { return FormatSize(int64(s)) }
 
 // errSize says what a size looks like.
 var errSize = errors.New(`must be a size such as "64KiB" or "2GiB", or a whole number of bytes`)
@@ -47,5 +60,21 @@ func FormatSize(n int64) string {
 			return fmt.Sprintf("%d%s", n/u.bytes, u.name)
 		}
 	}
-	return count(n, "byte")
+	if n == 1 {
+		return "1 byte"
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+// RoughSize writes bytes for people, in three digits or so: 1536 is "1.5KiB".
+func RoughSize(bytes int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	v, i := float64(bytes), 0
+	for v >= 1024 && i < len(units)-1 {
+		v, i = v/1024, i+1
+	}
+	if i == 0 || v >= 100 {
+		return fmt.Sprintf("%.0f%s", v, units[i])
+	}
+	return strconv.FormatFloat(float64(int(v*10+0.5))/10, 'f', -1, 64) + units[i]
 }
