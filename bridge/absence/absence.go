@@ -150,6 +150,10 @@ func (m *Monitor) look() []Alarm {
 		}
 		switch overdue := now.Sub(from) >= w.ExpectEvery; {
 		case overdue && !w.overdue:
+			// An absence that goes on over a restart, or that another bridge takes over, is the same one: it is named after what was last heard.
+			if !heard.IsZero() {
+				from = heard
+			}
 			m.raise(w, heard, from.Add(w.ExpectEvery))
 		case !overdue && w.overdue:
 			w.overdue, w.unsent = false, false

@@ -137,6 +137,40 @@ linuxguard_bridge_absence_alarms_total{endpoint="main"} 1
 	})
 }
 
+// TestARestartNamesTheSameAlarm: a process that begins in the middle of an absence waits for as long as any does, and then raises no other alarm than
+// the one before it: its event is a duplicate, which the queue knows by its ID.
+func TestARestartNamesTheSameAlarm(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		heard := time.Now()
+		var ids []string
+		for range 2 {
+			_, w := start(t, Endpoint{Name: "linuxguard", ExpectEvery: time.Hour, Event: true})
+			w.mu.Lock()
+			w.heard["linuxguard"] = heard
+			w.mu.Unlock()
+			pass(time.Hour + 2*time.Second)
+			w.mu.Lock()
+			if len(w.events) != 1 {
+				t.Fatalf("events %v", w.events)
+			}
+			body, err := w.events[0].Body("host")
+			w.mu.Unlock()
+			if err != nil {
+				t.Fatal(err)
+			}
+			decoded, err := signal.Decode(body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, decoded.SignalID)
+		}
+		if ids[0] != ids[1] {
+			t.Errorf("one absence has the IDs %v", ids)
+		}
+	})
+}
+
 func TestTheEventIsTriedUntilItIsQueued(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

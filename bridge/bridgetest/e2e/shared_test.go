@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -477,6 +478,16 @@ func TestAbsenceOnce(t *testing.T) {
 		return len(s.Outputs) == 2 && s.Outputs[0].Queued.Owner == "bridge-a" && s.Outputs[1].Queued.Owner == "bridge-a"
 	})
 	p.bridges[1].Start()
+	// Whichever bridge looks now has begun after the last signal: it finds the absence again when expect_every is over, and it is the same one.
+	bridgetest.Eventually(t, arrive, "a bridge that finds the endpoint overdue", func() bool {
+		return slices.ContainsFunc(p.bridges[:], func(b *bridgetest.Bridge) bool { return b.Status().Receiver.Endpoints[0].Overdue })
+	})
+	last := p.bridges[0].MustPost(p.bridges[0].Client(sender.ClientOptions{}), body(func(*sender.Envelope) {}), "accepted")
+	bridgetest.Eventually(t, arrive, "what came behind the alarm", func() bool {
+		found := false
+		p.hec.Each(func(e counterparts.HECEvent) { found = found || e.Event["delivery_id"] == last.ID })
+		return found
+	})
 	if n := alarms(); n != 1 {
 		t.Errorf("%d events for one absence", n)
 	}
