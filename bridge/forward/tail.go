@@ -32,7 +32,7 @@ func (d *dispatcher) watched(records []outputs.Record) func(error) {
 	}
 }
 
-// tellFate shows a line for each event that was delivered or refused, and one for all that failed.
+// tellFate shows a line for each event that was delivered or refused, and one for all of them that failed.
 func tellFate(hub *tail.Hub, lines []tail.Line, err error) {
 	var partial *outputs.PartialError
 	if errors.As(err, &partial) {
@@ -46,7 +46,11 @@ func tellFate(hub *tail.Hub, lines []tail.Line, err error) {
 			hub.Tell(l)
 		}
 	}
-	failed := -1
+	var failed []tail.Line
+	said := ""
+	if err != nil {
+		said = logging.OneLine(err)
+	}
 	for i := range lines {
 		l := &lines[i]
 		switch {
@@ -54,13 +58,10 @@ func tellFate(hub *tail.Hub, lines []tail.Line, err error) {
 		case err == nil:
 			l.Outcome = "delivered"
 			hub.Tell(l)
-		case failed < 0:
-			failed, l.Outcome, l.Error, l.Events = i, "failed", logging.OneLine(err), 1
 		default:
-			lines[failed].Events++
+			l.Outcome, l.Error = "failed", said
+			failed = append(failed, *l)
 		}
 	}
-	if failed >= 0 {
-		hub.Tell(&lines[failed])
-	}
+	hub.TellBatch(failed)
 }

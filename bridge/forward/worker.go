@@ -171,6 +171,9 @@ func (w *Worker) serve() error {
 func (w *Worker) cantBegin(err error, attempts int) {
 	blocked := needsOperator(err)
 	w.status.failed(err, blocked, w.opts.Now())
+	if w.opts.Tail.Watched() {
+		w.opts.Tail.Tell(&tail.Line{At: w.opts.Now(), Way: tail.Out, Output: w.opts.Name, Outcome: "failed", Error: logging.OneLine(err)})
+	}
 	w.failures.Failed(w.life, slog.LevelError, "forwarding can't begin, its events wait; trying again", err,
 		slog.String("event", "output_failing"), slog.Int("attempt", attempts))
 	d := w.backoff(err, attempts)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,7 +29,7 @@ type Line struct {
 	Endpoint string `json:"endpoint,omitempty"`
 	Output   string `json:"output,omitempty"`
 	Client   string `json:"client,omitempty"` // the address that a webhook came from
-	Events   int    `json:"events,omitempty"` // of a batch that failed, of which this is the first
+	Events   int    `json:"events,omitempty"` // of a batch that failed: how many of it the watcher wants, of which this is the first
 	Millis   int64  `json:"ms,omitempty"`     // how long the output took
 
 	Seq        uint64 `json:"bridge_seq,omitempty"`
@@ -59,15 +60,16 @@ func (f *Filter) wants(l *Line) bool {
 const (
 	maxWatchers = 4
 	maxWaiting  = 1024 // lines that a watcher may be behind
+	maxText     = 512  // bytes of one text
 )
 
 // ErrTooMany says that no more watchers are taken.
-var ErrTooMany = errors.New("four watch already: end one of them first")
+var ErrTooMany = errors.New("four tails run already: end one of them first")
 
 // Hub passes lines to the watchers. The nil Hub has none.
 type Hub struct {
 	watched  atomic.Int32
-	mu       sync.Mutex
+	mu       sync.Mutex // guards watchers and what waits for each
 	watchers []*Watcher
 }
 
@@ -79,13 +81,29 @@ func (h *Hub) Tell(l *Line) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, w := range h.watchers {
-		if !w.filter.wants(l) {
-			continue
+		if w.filter.wants(l) {
+			w.add(*l)
 		}
-		select {
-		case w.lines <- *l:
-		default:
-			w.leftOut.Add(1)
+	}
+}
+
+// TellBatch passes the lines of a batch that has failed as one: the first that a watcher wants, with how many it wants.
+func (h *Hub) TellBatch(lines []Line) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, w := range h.watchers {
+		var first Line
+		events := 0
+		for i := range lines {
+			if !w.filter.wants(&lines[i]) {
+				continue
+			}
+			if events++; events == 1 {
+				first = lines[i]
+			}
+		}
+		if first.Events = events; events > 0 {
+			w.add(first)
 		}
 	}
 }
@@ -97,7 +115,7 @@ func (h *Hub) Watch(f Filter) (*Watcher, error) {
 	if len(h.watchers) >= maxWatchers {
 		return nil, ErrTooMany
 	}
-	w := &Watcher{hub: h, filter: f, lines: make(chan Line, maxWaiting)}
+	w := &Watcher{hub: h, filter: f, ready: make(chan struct{}, 1)}
 	h.watchers = append(h.watchers, w)
 	h.watched.Add(1)
 	return w, nil
@@ -105,21 +123,62 @@ func (h *Hub) Watch(f Filter) (*Watcher, error) {
 
 // Watcher is one who watches.
 type Watcher struct {
-	hub     *Hub
-	filter  Filter
-	lines   chan Line
-	leftOut atomic.Uint64
+	hub    *Hub
+	filter Filter
+	ready  chan struct{} // one token: a line waits
+
+	waiting []Line // the newest maxWaiting; guarded by the hub's mutex, as is leftOut
+	leftOut uint64 // lines before those
 }
 
-// Next waits for a line until ctx ends.
-func (w *Watcher) Next(ctx context.Context) (Line, error) {
-	select {
-	case l := <-w.lines:
-		l.LeftOut = w.leftOut.Swap(0)
-		return l, nil
-	case <-ctx.Done():
-		return Line{}, ctx.Err()
+// add has l wait, in the place of the oldest line when there is no room.
+func (w *Watcher) add(l Line) {
+	l.own()
+	if len(w.waiting) == maxWaiting {
+		w.waiting = w.waiting[1:]
+		w.leftOut++
 	}
+	w.waiting = append(w.waiting, l)
+	select {
+	case w.ready <- struct{}{}:
+	default:
+	}
+}
+
+// own copies the texts of l, and cuts long ones: a signal's share memory with its whole body, which must not wait with the line.
+func (l *Line) own() {
+	for _, text := range []*string{&l.Error, &l.Client, &l.DeliveryID, &l.SignalID, &l.SignalType, &l.ServerName} {
+		if len(*text) > maxText {
+			*text = strings.ToValidUTF8((*text)[:maxText], "") + "..."
+		} else {
+			*text = strings.Clone(*text)
+		}
+	}
+}
+
+// Next returns the next line. It waits for one until ctx ends.
+func (w *Watcher) Next(ctx context.Context) (Line, error) {
+	for {
+		if l, ok := w.take(); ok {
+			return l, nil
+		}
+		select {
+		case <-w.ready:
+		case <-ctx.Done():
+			return Line{}, ctx.Err()
+		}
+	}
+}
+
+func (w *Watcher) take() (l Line, ok bool) {
+	w.hub.mu.Lock()
+	defer w.hub.mu.Unlock()
+	if len(w.waiting) == 0 {
+		return l, false
+	}
+	l, w.waiting = w.waiting[0], w.waiting[1:]
+	l.LeftOut, w.leftOut = w.leftOut, 0
+	return l, true
 }
 
 // Close ends it.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+	"github.com/linuxguard/linuxguard-bridge/bridge/tail"
 )
 
 // Now is the fixed bridge's clock.
@@ -221,6 +222,7 @@ func (q *Queue) Changes() []string {
 type Bridge struct {
 	Source *Source
 	Queue  *Queue
+	Tail   *tail.Hub
 	Server *admin.Server
 }
 
@@ -230,10 +232,10 @@ func New(log *slog.Logger) *Bridge {
 	b := &Bridge{Source: &Source{Says: report, Refused: map[string][]admin.TraceRefusal{
 		"d-17":       {{At: Now().Add(-2 * time.Hour), Status: 503, Reason: "full", Endpoint: "linuxguard", Address: "203.0.113.7"}},
 		"forged\x1b": {{At: Now().Add(-time.Hour), Status: 401, Reason: "signature", Endpoint: "linuxguard", Address: "198.51.100.9"}},
-	}}, Queue: q}
+	}}, Queue: q, Tail: &tail.Hub{}}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(admin.NewCollector(b.Source, q))
-	b.Server = admin.New(admin.Options{Source: b.Source, Queue: q, Metrics: registry, Log: log, Now: Now})
+	b.Server = admin.New(admin.Options{Source: b.Source, Queue: q, Metrics: registry, Log: log, Now: Now, Tail: b.Tail})
 	return b
 }
 
