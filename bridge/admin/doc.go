@@ -7,7 +7,7 @@
 // action is logged with that.
 //
 //	browser, Prometheus ──▶ TCP listener ──▶ Host, password ──▶ /  /metrics  /healthz  /readyz
-//	linuxguard-bridge status|trace|audit|quarantine|losses|queue ──▶ admin.sock ──▶ SO_PEERCRED ──▶ /v1/...
+//	linuxguard-bridge status|tail|trace|audit|quarantine|losses|queue ──▶ admin.sock ──▶ SO_PEERCRED ──▶ /v1/...
 //
 // Everything that is shown is a snapshot from Source and from the queue. What is wrong, and whether the bridge is ready, is judged
 // in one place (Judge), so that no two views disagree. The page, the health answers and the metrics hold no secret and no payload;

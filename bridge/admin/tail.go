@@ -12,13 +12,18 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 	"github.com/linuxguard/linuxguard-bridge/bridge/tail"
 )
 
-// tailWrite bounds one write to a watcher: who does not read for so long is let go.
-const tailWrite = 10 * time.Second
+// Bounds of one write to a watcher: who does not read for so long is let go.
+const (
+	tailWrite    = 10 * time.Second
+	tailLastWord = 500 * time.Millisecond // once the bridge stops
+)
 
 // tail sends a JSON object a line for what happens from now on, until the caller goes or the bridge stops.
 func (s *Server) tail(w http.ResponseWriter, r *http.Request) {
@@ -27,7 +32,7 @@ func (s *Server) tail(w http.ResponseWriter, r *http.Request) {
 	}
 	filter, err := s.tailFilter(r.URL.Query())
 	if err != nil {
-		writeJSON(w, statusOf(err), Problem{err.Error()})
+		writeJSON(w, statusOf(err), Problem{logging.OneLine(err)})
 		return
 	}
 	watcher, err := s.opts.Tail.Watch(filter)
@@ -41,17 +46,19 @@ func (s *Server) tail(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusInternalServerError, Problem{err.Error()})
 		return
 	}
-	s.opts.Log.Debug("tail begins", slog.Any("by", peerOf(r.Context())))
+	ctx := r.Context()
+	defer context.AfterFunc(ctx, func() { _ = out.SetWriteDeadline(time.Now().Add(tailLastWord)) })()
+	s.opts.Log.Debug("tail begins", slog.Any("by", peerOf(ctx)))
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
 	encode := json.NewEncoder(w)
 	for err = out.Flush(); err == nil; err = out.Flush() {
-		line, ended := watcher.Next(r.Context())
+		line, ended := watcher.Next(ctx)
 		if ended != nil {
 			return
 		}
 		_ = out.SetWriteDeadline(time.Now().Add(tailWrite)) // it worked above
-		if encode.Encode(line) != nil {
+		if ctx.Err() != nil || encode.Encode(line) != nil { // after the deadline was set: the last word's must not be put off
 			return
 		}
 	}
@@ -91,8 +98,11 @@ func known(kind string, wanted, have []string) error {
 	return nil
 }
 
-// ErrStopped says that the bridge has ended a tail.
-var ErrStopped = errors.New("the bridge has stopped, or lets this terminal go because it does not read")
+// How a tail ends that the caller has not ended.
+var (
+	ErrStopped = errors.New("the bridge has stopped")
+	ErrCutOff  = errors.New("cut off: the bridge was killed, or let this terminal go because it did not read; run tail again")
+)
 
 // Tail calls show for each line until ctx ends, or show returns an error, which Tail returns then.
 func (c *Client) Tail(ctx context.Context, f tail.Filter, show func(tail.Line) error) error {
@@ -123,13 +133,22 @@ func (c *Client) Tail(ctx context.Context, f tail.Filter, show func(tail.Line) e
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-				return ErrStopped
-			}
-			return fmt.Errorf("the bridge's answer: %w", err)
+			return tailEnd(err)
 		}
 		if err := show(l); err != nil {
 			return err
 		}
+	}
+}
+
+// tailEnd tells a stream that was ended from one that broke off: HTTP's last chunk is what makes the difference.
+func tailEnd(err error) error {
+	switch {
+	case errors.Is(err, io.EOF):
+		return ErrStopped
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		return ErrCutOff
+	default:
+		return fmt.Errorf("the bridge's answer: %w", err)
 	}
 }

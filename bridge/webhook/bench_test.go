@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+	"github.com/linuxguard/linuxguard-bridge/bridge/tail"
 )
 
 // instantQueue accepts everything at once.
@@ -47,7 +48,7 @@ func BenchmarkHandler(b *testing.B) {
 		"stray": func(r *http.Request) { r.URL.Path = "/" },
 	} {
 		b.Run(name, func(b *testing.B) {
-			opts := Options{Endpoints: []Endpoint{testEndpoint()}, Queue: instantQueue{}, Log: slog.New(slog.DiscardHandler)}
+			opts := Options{Endpoints: []Endpoint{testEndpoint()}, Queue: instantQueue{}, Log: slog.New(slog.DiscardHandler), Tail: &tail.Hub{}}
 			h, err := NewHandler(opts)
 			if err != nil {
 				b.Fatal(err)

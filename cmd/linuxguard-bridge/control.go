@@ -69,15 +69,21 @@ type cleanError struct{ error }
 func (e cleanError) Error() string { return logging.Clean(e.error.Error()) }
 func (e cleanError) Unwrap() error { return e.error }
 
-// printJSON writes v indented. Characters that a terminal obeys or hides are escaped, which JSON allows but Go's
-// encoder does for the first 32 only; they can only stand inside of strings.
+// printJSON writes v indented.
 func printJSON(w io.Writer, v any) error {
 	body, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
 	}
+	_, err = io.WriteString(w, escaped(string(body))+"\n")
+	return err
+}
+
+// escaped escapes the characters of JSON that a terminal obeys or hides, which JSON allows but Go's encoder does for the first
+// 32 only; they can only stand inside of strings.
+func escaped(rest string) string {
 	var b strings.Builder
-	for rest := string(body); rest != ""; {
+	for rest != "" {
 		r, size := utf8.DecodeRuneInString(rest)
 		rest = rest[size:]
 		switch {
@@ -90,8 +96,7 @@ func printJSON(w io.Writer, v any) error {
 			fmt.Fprintf(&b, `\u%04x`, r)
 		}
 	}
-	_, err = io.WriteString(w, b.String()+"\n")
-	return err
+	return b.String()
 }
 
 // printer writes for people. The first write that fails ends the output and is kept.
