@@ -15,7 +15,7 @@
 // what the packages of the daemon import of each other; whoever changes it changes the architecture.
 //
 //	cmd/linuxguard-bridge    the command: a thin main, one file a subcommand
-//	    bridge, bridge/admin, bridge/config, bridge/logging, bridge/permission, bridge/queue/local, bridge/queue/postgres, bridge/secret,
+//	    bridge, bridge/admin, bridge/config, bridge/logging, bridge/pemfile, bridge/permission, bridge/queue/local, bridge/queue/postgres, bridge/secret,
 //	    bridge/sender, bridge/setting, bridge/signal, bridge/systemd, bridge/tail, bridge/throwaway, outputs
 //	bridge                   wires the parts, owns their lifetimes
 //	    bridge/absence, bridge/admin, bridge/config, bridge/forward, bridge/logging, bridge/pemfile, bridge/queue,

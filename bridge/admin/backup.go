@@ -44,22 +44,10 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
 
 // Backup copies the queue of a running bridge: restore reads its archive.
 func (c *Client) Backup(ctx context.Context, restore func(io.Reader) error) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://bridge/v1/queue/backup", nil)
-	if err != nil {
-		return err
-	}
-	unhurried := *c.http
-	unhurried.Timeout = backupTimeout
-	resp, err := unhurried.Do(req)
-	if err != nil {
-		return c.explain(err)
-	}
-	defer resp.Body.Close() //nolint:errcheck // read only
-	if resp.StatusCode != http.StatusOK {
-		return decodeAnswer(resp, nil)
-	}
-	if err := restore(resp.Body); err != nil {
-		return fmt.Errorf("the copy is not complete: %w", err)
-	}
-	return nil
+	return c.stream(ctx, "/v1/queue/backup", backupTimeout, func(body io.Reader) error {
+		if err := restore(body); err != nil {
+			return fmt.Errorf("the copy is not complete: %w", err)
+		}
+		return nil
+	})
 }

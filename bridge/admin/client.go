@@ -142,6 +142,25 @@ func (c *Client) call(ctx context.Context, method, path string, body, answer any
 	return decodeAnswer(resp, answer)
 }
 
+// stream hands a long answer to read while it comes, for no longer than limit (0: for ever).
+func (c *Client) stream(ctx context.Context, path string, limit time.Duration, read func(io.Reader) error) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://bridge"+path, nil)
+	if err != nil {
+		return err
+	}
+	unhurried := *c.http
+	unhurried.Timeout = limit
+	resp, err := unhurried.Do(req)
+	if err != nil {
+		return c.explain(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // read only
+	if resp.StatusCode != http.StatusOK {
+		return decodeAnswer(resp, nil)
+	}
+	return read(resp.Body)
+}
+
 func decodeAnswer(resp *http.Response, answer any) error {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -113,32 +114,17 @@ func (c *Client) Tail(ctx context.Context, f tail.Filter, show func(tail.Line) e
 	if f.MinSeverity != 0 {
 		query.Set("min_severity", strconv.Itoa(f.MinSeverity))
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://bridge/v1/tail?"+query.Encode(), nil)
-	if err != nil {
-		return err
-	}
-	unhurried := *c.http
-	unhurried.Timeout = 0
-	resp, err := unhurried.Do(req)
-	if err != nil {
-		return c.explain(err)
-	}
-	defer resp.Body.Close() //nolint:errcheck // read only
-	if resp.StatusCode != http.StatusOK {
-		return decodeAnswer(resp, nil)
-	}
-	for lines := json.NewDecoder(resp.Body); ; {
-		var l tail.Line
-		if err := lines.Decode(&l); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
+	return c.stream(ctx, "/v1/tail?"+query.Encode(), 0, func(body io.Reader) error {
+		for lines := json.NewDecoder(body); ; {
+			var l tail.Line
+			if err := lines.Decode(&l); err != nil {
+				return cmp.Or(ctx.Err(), tailEnd(err))
 			}
-			return tailEnd(err)
+			if err := show(l); err != nil {
+				return err
+			}
 		}
-		if err := show(l); err != nil {
-			return err
-		}
-	}
+	})
 }
 
 // tailEnd tells a stream that was ended from one that broke off: HTTP's last chunk is what makes the difference.

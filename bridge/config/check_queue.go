@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/permission"
 	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 )
 
@@ -99,7 +100,7 @@ func (l *loader) checkDirectory(at keyPath, q queueTable) {
 	info, err := os.Stat(q.Directory)
 	switch {
 	case err != nil && !os.IsNotExist(err):
-		l.errorf(at, "", "can't use %q: %s", q.Directory, reason(err))
+		l.errorf(at, "", "can't use %q: %s", q.Directory, permission.Reason(err))
 	case err == nil && !info.IsDir():
 		l.errorf(at, "", "%q is not a directory", q.Directory)
 	case err == nil && info.Mode().Perm()&0o007 != 0:

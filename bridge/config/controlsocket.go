@@ -7,17 +7,26 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// LogFormat is log.format of files, whatever else is in them: a logger is needed before they are judged. It is auto when they don't say it.
-func LogFormat(files []File) string {
+// peek returns what table.key says in the first of files that has it, whatever else is in them; "" when none has.
+func peek(files []File, table, key string) string {
 	for _, f := range files {
-		var table struct {
-			Log struct {
-				Format string `toml:"format"`
-			} `toml:"log"`
+		var all map[string]any
+		if _, err := toml.Decode(string(f.Data), &all); err != nil {
+			continue
 		}
-		if _, err := toml.Decode(string(f.Data), &table); err == nil && slices.Contains(logFormats(), table.Log.Format) {
-			return table.Log.Format
+		if t, ok := all[table].(map[string]any); ok {
+			if text, ok := t[key].(string); ok && text != "" {
+				return text
+			}
 		}
+	}
+	return ""
+}
+
+// LogFormat is log.format of files: a logger is needed before they are judged. It is auto when they don't say it, or say what is none.
+func LogFormat(files []File) string {
+	if format := peek(files, "log", "format"); slices.Contains(logFormats(), format) {
+		return format
 	}
 	return defaultLogFormat
 }
@@ -27,15 +36,8 @@ func LogFormat(files []File) string {
 // the default.
 func ControlSocket(path string, getenv func(string) string) string {
 	files, _ := Read(path)
-	for _, f := range files {
-		var table struct {
-			Admin struct {
-				Socket string `toml:"socket"`
-			} `toml:"admin"`
-		}
-		if _, err := toml.Decode(string(f.Data), &table); err == nil && table.Admin.Socket != "" {
-			return table.Admin.Socket
-		}
+	if socket := peek(files, "admin", "socket"); socket != "" {
+		return socket
 	}
 	return DefaultControlSocket(getenv)
 }

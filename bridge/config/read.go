@@ -62,19 +62,11 @@ func readFile(path string) (File, error) {
 }
 
 func unreadable(first, path string, err error) *Report {
-	p := Problem{Severity: Error, File: path, Text: "can't read the configuration file: " + reason(err).Error()}
+	p := Problem{Severity: Error, File: path, Text: "can't read the configuration file: " + permission.Reason(err).Error()}
 	if errors.Is(err, fs.ErrPermission) {
 		p.Hint = permission.Remedy(path, permission.Read)
 	}
 	return &Report{File: first, Problems: []Problem{p}}
-}
-
-// reason is a file error without the operation and the path, which the text around it has said.
-func reason(err error) error {
-	if p := new(fs.PathError); errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }
 
 // writable warns of a file that everybody can write.

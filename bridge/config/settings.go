@@ -35,12 +35,6 @@ type completer interface{ Complete() }
 
 // collect lists every setting with where it comes from.
 func (l *loader) collect() {
-	if l.file.Queue.Kind == "local" {
-		l.file.Queue = queueTable{
-			Kind: l.file.Queue.Kind, Directory: l.file.Queue.Directory, MaxBytes: l.file.Queue.MaxBytes,
-			QuarantineMaxBytes: l.file.Queue.QuarantineMaxBytes, Keep: l.file.Queue.Keep,
-		}
-	}
 	l.settings(nil, reflect.ValueOf(l.file))
 	for _, o := range l.outputs {
 		l.settings(o.at, reflect.ValueOf(o.common))

@@ -63,7 +63,7 @@ func Read(file string) ([]byte, error) {
 func read(file string) ([]byte, error) {
 	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0) //nolint:gosec // the operator names the file in the configuration
 	if err != nil {
-		return nil, reason(err)
+		return nil, permission.Reason(err)
 	}
 	defer f.Close() //nolint:errcheck // read only
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
@@ -73,15 +73,7 @@ func read(file string) ([]byte, error) {
 	if err == nil && len(data) > MaxBytes {
 		err = fmt.Errorf("it is longer than %d MiB", MaxBytes>>20)
 	}
-	return data, reason(err)
-}
-
-// reason is a file error without the operation and the path, which the text around it says.
-func reason(err error) error {
-	if p := new(fs.PathError); errors.As(err, &p) {
-		return p.Err
-	}
-	return err
+	return data, permission.Reason(err)
 }
 
 // Pool reads the certificates of authorities. Its error is an *Error.

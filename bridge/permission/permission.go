@@ -15,6 +15,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Reason is a file error without the operation and the path, where the text around it says both.
+func Reason(err error) error {
+	if p := new(fs.PathError); errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
 // Use is what the process wants of a file.
 type Use uint32
 

@@ -312,11 +312,10 @@ func readFile(path string, check func(fs.FileInfo) error) (string, error) {
 // reason is a file error without the operation and the path, which the reference shows already, and with a remedy.
 func reason(err error) error {
 	p := new(fs.PathError)
-	if !errors.As(err, &p) {
-		return err
+	if errors.As(err, &p) && errors.Is(err, fs.ErrPermission) {
+		if remedy := permission.Remedy(p.Path, permission.Read); remedy != "" {
+			return fmt.Errorf("%w: %s", p.Err, remedy)
+		}
 	}
-	if remedy := permission.Remedy(p.Path, permission.Read); remedy != "" && errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%w: %s", p.Err, remedy)
-	}
-	return p.Err
+	return permission.Reason(err)
 }

@@ -37,8 +37,8 @@ const gcHeadroom = 6 << 20
 
 // limitMemory has the garbage collector work harder before the service manager throttles the daemon (MemoryHigh=), unless the operator
 // has set GOMEMLIMIT. A tenth is left for what is not on the heap.
-func limitMemory(getenv func(string) string) {
-	if limit := systemd.MemoryLimit(os.DirFS("/")); limit > 0 && getenv("GOMEMLIMIT") == "" {
+func limitMemory(limit int64, getenv func(string) string) {
+	if limit > 0 && getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(limit - limit/10)
 	}
 }
@@ -54,14 +54,15 @@ func (g *globals) run(ctx context.Context) error {
 	defer stopProfile()
 	headroom := make([]byte, gcHeadroom)
 	defer runtime.KeepAlive(headroom)
-	limitMemory(g.Getenv)
+	granted := systemd.MemoryLimit(os.DirFS("/"))
+	limitMemory(granted, g.Getenv)
 	level := &slog.LevelVar{}
 	files, report := config.Read(g.ConfigPath)
 	log, err := g.logger(config.LogFormat(files), level)
 	if err != nil {
 		return err
 	}
-	l := &bridge.Loader{Version: version, Getenv: g.Getenv, Now: g.Now, Log: log, MemoryLimit: systemd.MemoryLimit(os.DirFS("/"))}
+	l := &bridge.Loader{Version: version, Getenv: g.Getenv, Now: g.Now, Log: log, MemoryLimit: granted}
 	var loaded *bridge.Loaded
 	if report == nil {
 		loaded, report = l.LoadFiles(files)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -178,9 +177,4 @@ func parseHeaders(lines []string) (http.Header, error) {
 // clearSecret resolves --secret.
 func (g *globals) clearSecret(ref string) (secret.Value, error) {
 	return secret.NewResolver(g.Getenv).Resolve(secret.Ref(ref))
-}
-
-// readCertificate reads the certificate that the running bridge presents, to trust exactly that one.
-func readCertificate(path string) ([]byte, error) {
-	return os.ReadFile(path) //nolint:gosec // the operator names the file in the configuration
 }

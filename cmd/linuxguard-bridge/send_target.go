@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
+	"github.com/linuxguard/linuxguard-bridge/bridge/pemfile"
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
 	"github.com/linuxguard/linuxguard-bridge/bridge/sender"
 )
@@ -99,18 +99,14 @@ func (t *sendTarget) fromConfig(ctx context.Context, cfg *config.Config, endpoin
 
 // trust makes the certificate in the file the only one that is accepted.
 func (t *sendTarget) trust(file string) error {
-	text, err := readCertificate(file)
+	certs, err := pemfile.Certificates(file)
 	if err != nil {
 		return fmt.Errorf("read the bridge's certificate: %w", err)
 	}
-	block, _ := pem.Decode(text)
-	if block == nil {
+	if len(certs) == 0 {
 		return fmt.Errorf("%s holds no PEM certificate", file)
 	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
+	cert := certs[0]
 	t.roots = x509.NewCertPool()
 	t.roots.AddCert(cert)
 	switch {
