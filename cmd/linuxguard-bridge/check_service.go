@@ -35,7 +35,7 @@ const (
 // host is what check asks of the machine that it runs on.
 type host struct {
 	systemctl func(ctx context.Context, args ...string) ([]byte, error)
-	become    func(u *user.User, group string) error // for good
+	become    func(u *user.User, group string, more []string) error // for good
 }
 
 // thisHost is the real one.
@@ -48,7 +48,7 @@ func systemctl(ctx context.Context, args ...string) ([]byte, error) {
 }
 
 // become makes this process one of the user u, with the groups that systemd gives a service. There is no way back.
-func become(u *user.User, group string) error {
+func become(u *user.User, group string, more []string) error {
 	uid, err := strconv.Atoi(u.Uid)
 	if err != nil {
 		return err
@@ -67,6 +67,13 @@ func become(u *user.User, group string) error {
 	ids, err := u.GroupIds()
 	if err != nil {
 		return err
+	}
+	for _, name := range more {
+		g, err := user.LookupGroup(name)
+		if err != nil {
+			return err
+		}
+		ids = append(ids, g.Gid)
 	}
 	groups := []int{gid}
 	for _, id := range ids {
@@ -108,7 +115,7 @@ func (g *globals) asService(ctx context.Context, l *bridge.Loader, pretend bool)
 	j := &judge{unit: unit, as: fmt.Sprintf("judged as %s will find it, with its user (%s), its credentials and its sandbox", unit.Name, unit.User)}
 	handed := j.credentials(unit, root)
 	if root && service.Uid != "0" {
-		if err := g.Host.become(service, unit.Group); err != nil {
+		if err := g.Host.become(service, unit.Group, unit.Groups); err != nil {
 			return &judge{as: fmt.Sprintf("judged as %s, not as the service will find it: becoming %s: %v", us, unit.User, err)}
 		}
 	}
@@ -170,7 +177,7 @@ func (j *judge) credentials(unit *systemd.Unit, root bool) map[string]secret.Cre
 			continue
 		}
 		if err != nil {
-			err = fmt.Errorf("the service manager can't load it from %s: %w; without it the service does not start (243/CREDENTIALS)", from, reasonOf(err))
+			err = fmt.Errorf("the service manager can't load it from %s: %w; without it the service does not start (243/CREDENTIALS)", from, permission.Reason(err))
 			j.problem(config.Error, unit.Name, fmt.Sprintf("credential %s: %v", name, err), "put it there, or take the LoadCredential= out: systemctl edit "+unitName)
 		}
 		handed[name] = secret.Credential{Clear: string(clear), Err: err}
@@ -209,11 +216,4 @@ func (j *judge) unreadable(files []config.File) {
 			j.problem(config.Error, f.Name, "the service can't read this file", remedy)
 		}
 	}
-}
-
-func reasonOf(err error) error {
-	if p := new(fs.PathError); errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }
