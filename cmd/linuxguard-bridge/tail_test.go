@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -10,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/admin/admintest"
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest"
 	"github.com/linuxguard/linuxguard-bridge/bridge/sender"
+	"github.com/linuxguard/linuxguard-bridge/bridge/tail"
 )
 
 // tailing is a tail of the built program.
@@ -147,4 +151,40 @@ func TestTailThatNobodyReads(t *testing.T) {
 		b.MustPost(client, sender.Sample(3, time.Now(), nil).JSON(), "accepted")
 	}
 	b.Stop() // within the time that it has
+}
+
+// TestTailIsTame: nothing that came from outside steers the terminal, as text or as JSON, and JSON says what was left out of it in escapes.
+func TestTailIsTame(t *testing.T) {
+	t.Parallel()
+	const hostile = "a\x1b[2J\u0085\u202eb"
+	for _, form := range []string{"", "--json"} {
+		b := admintest.New(slog.New(slog.DiscardHandler))
+		socket := b.Control(t)
+		told := make(chan struct{})
+		go func() {
+			defer close(told)
+			for !b.Tail.Watched() {
+				time.Sleep(time.Millisecond) // the deadline is the test's
+			}
+			b.Tail.Tell(&tail.Line{
+				At: admintest.Now(), Way: tail.Out, Outcome: "failed", Error: hostile, Output: "siem", DeliveryID: hostile, SignalID: hostile,
+				SignalType: hostile, ServerName: hostile, Client: hostile, Severity: 4, Seq: 7,
+			})
+		}()
+		stdout, stderr, code := command(t.Context(), strings.Fields("tail --count 1 --socket "+socket+" "+form)...)
+		<-told
+		checkTame(t, stdout)
+		if code != exitOK || stderr != "" || !strings.Contains(stdout, "siem") || !strings.Contains(stdout, "failed") {
+			t.Errorf("%s: exit code %d, said %q, %q", form, code, stdout, stderr)
+		}
+		var line tail.Line
+		if form == "--json" && (json.Unmarshal([]byte(stdout), &line) != nil || line.ServerName != hostile) {
+			t.Errorf("the JSON says another name: %s", stdout)
+		}
+	}
+	for _, args := range []string{"tail --in --output siem", "tail --count 0"} {
+		if _, stderr, code := command(t.Context(), strings.Fields(args)...); code != exitUsage || stderr == "" {
+			t.Errorf("%s: exit code %d, said %q", args, code, stderr)
+		}
+	}
 }
