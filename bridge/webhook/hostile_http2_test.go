@@ -349,13 +349,12 @@ func TestHostileHTTP2(t *testing.T) {
 	t.Parallel()
 	cases := hostileHTTP2()
 	rig, impatient := hostileRigs(t, func(*Options, *ServerOptions) {})
-	got := make([]string, len(cases))
-	inParallel(len(cases), len(cases), func(i int) {
-		if strings.HasPrefix(cases[i].name, "slow-") {
-			got[i] = exchangeFrames(impatient, cases[i])
-		} else {
-			got[i] = exchangeFrames(rig, cases[i])
+	slow := func(i int) bool { return strings.HasPrefix(cases[i].name, "slow-") }
+	got := hostileAnswers(len(cases), slow, func(i int) string {
+		if slow(i) {
+			return exchangeFrames(impatient, cases[i])
 		}
+		return exchangeFrames(rig, cases[i])
 	})
 	var text strings.Builder
 	for i, c := range cases {
