@@ -84,15 +84,15 @@ func later(a, b time.Time) time.Time {
 // heardTimeout bounds how long the queue is asked for what it has heard; a shared one asks a database.
 const heardTimeout = 2 * time.Second
 
-// heard is when the queue last accepted something new of each endpoint, as last asked: whoever wants to know at once may not wait
+// lastHeardCache is when the queue last accepted something new of each endpoint, as last asked: whoever wants to know at once may not wait
 // for the queue.
-type heard struct {
+type lastHeardCache struct {
 	mu sync.Mutex
 	by map[string]time.Time
 }
 
 // refresh asks the queue. What it can't say now stays as it was.
-func (h *heard) refresh(ctx context.Context, q queue.History) {
+func (h *lastHeardCache) refresh(ctx context.Context, q queue.History) {
 	ctx, cancel := context.WithTimeout(ctx, heardTimeout)
 	defer cancel()
 	by, err := q.LastAccepted(ctx)
@@ -104,7 +104,7 @@ func (h *heard) refresh(ctx context.Context, q queue.History) {
 	h.by = by
 }
 
-func (h *heard) at(endpoint string) time.Time {
+func (h *lastHeardCache) at(endpoint string) time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.by[endpoint]

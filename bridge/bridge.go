@@ -42,12 +42,12 @@ type Bridge struct {
 	registry *prometheus.Registry
 	queue    queue.Queue
 	name     string // of this bridge, beside others on one queue
-	fleet    *fleet
+	outputs  *outputSet
 	handler  *webhook.Handler
 	server   *webhook.Server
 	admin    *admin.Server
 	absence  *absence.Monitor
-	heard    heard
+	heard    lastHeardCache
 	tail     tail.Hub
 
 	lifetime context.Context // ends after the drain of Stop; bounds the workers
@@ -184,10 +184,10 @@ func queueLimits(cfg *config.Config) queue.Limits {
 }
 
 func (b *Bridge) startOutputs(ctx context.Context) error {
-	b.fleet = &fleet{queue: b.queue, metrics: b.registry, log: b.opts.Log, now: b.opts.Loader.Now, tail: &b.tail, ships: map[string]*ship{}}
+	b.outputs = &outputSet{queue: b.queue, metrics: b.registry, log: b.opts.Log, now: b.opts.Loader.Now, tail: &b.tail, running: map[string]*runningOutput{}}
 	b.deferStop(b.drain)
 	loaded := b.state.loaded
-	return b.fleet.apply(ctx, b.lifetime, loaded.Config.Outputs, loaded.Outputs)
+	return b.outputs.apply(ctx, b.lifetime, loaded.Config.Outputs, loaded.Outputs)
 }
 
 // drain lets the outputs finish what is in flight, and asks the service manager for patience meanwhile.
@@ -197,9 +197,9 @@ func (b *Bridge) drain(ctx context.Context) error {
 	patience, enough := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		_ = b.opts.Notifier.Extend(patience, 10*time.Second, func() bool { return b.fleet.inFlight() > 0 })
+		_ = b.opts.Notifier.Extend(patience, 10*time.Second, func() bool { return b.outputs.inFlight() > 0 })
 	})
-	err := b.fleet.stopAll(ctx)
+	err := b.outputs.stopAll(ctx)
 	enough()
 	wg.Wait()
 	if err != nil { // no failure of this process: the cursors stand behind what is known to be delivered

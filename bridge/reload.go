@@ -83,7 +83,7 @@ func (b *Bridge) put(ctx context.Context, loaded *Loaded) (needsRestart []string
 	}
 	drain, cancel := context.WithTimeout(ctx, b.opts.DrainTimeout)
 	defer cancel()
-	if err := b.fleet.apply(drain, b.lifetime, cfg.Outputs, loaded.Outputs); err != nil {
+	if err := b.outputs.apply(drain, b.lifetime, cfg.Outputs, loaded.Outputs); err != nil {
 		return nil, err
 	}
 	applyHandler()

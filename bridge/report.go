@@ -22,8 +22,8 @@ func (b *Bridge) Report() admin.Report {
 		},
 		Receiver: b.receiverReport(st.loaded.Config),
 	}
-	dropped, stuck := b.dropped(), b.fleet.stuck()
-	for _, s := range b.fleet.list() {
+	dropped, stuck := b.dropped(), b.outputs.stuck()
+	for _, s := range b.outputs.list() {
 		o := outputReport(s, dropped[s.Name])
 		o.Stuck = slices.Contains(stuck, s.Name)
 		r.Outputs = append(r.Outputs, o)

@@ -98,7 +98,7 @@ func (b *Bridge) startWatchdog(ctx context.Context) error {
 }
 
 func (b *Bridge) checkOutputs(context.Context) error {
-	if names := b.fleet.stuck(); len(names) > 0 {
+	if names := b.outputs.stuck(); len(names) > 0 {
 		return fmt.Errorf("no progress: %v", names)
 	}
 	return nil

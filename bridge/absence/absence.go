@@ -66,7 +66,7 @@ type watch struct {
 	alarm   Alarm
 	overdue bool
 	unsent  bool // the alarm's event is still to be emitted
-	trouble *logging.Fold
+	log     *logging.Dedup
 }
 
 // New returns a Monitor that watches nothing yet.
@@ -92,7 +92,7 @@ func (m *Monitor) Set(endpoints []Endpoint) {
 		}
 		w := m.watched[e.Name]
 		if w == nil {
-			w = &watch{since: m.opts.Now(), trouble: logging.NewFold(m.opts.Log.With("endpoint", e.Name), m.opts.Now)}
+			w = &watch{since: m.opts.Now(), log: logging.NewDedup(m.opts.Log.With("endpoint", e.Name), m.opts.Now)}
 			m.alarms.WithLabelValues(e.Name)
 		}
 		w.Endpoint = e
@@ -192,10 +192,10 @@ func (m *Monitor) emit(ctx context.Context, a Alarm) {
 	}
 	if err == nil {
 		w.unsent = false
-		w.trouble.Recovered(ctx, "the event about an overdue endpoint is queued")
+		w.log.Recovered(ctx, "the event about an overdue endpoint is queued")
 		return
 	}
-	w.trouble.Failed(ctx, slog.LevelWarn, "the event about an overdue endpoint was not queued; it is tried again", err)
+	w.log.Failed(ctx, slog.LevelWarn, "the event about an overdue endpoint was not queued; it is tried again", err)
 }
 
 // Describe implements prometheus.Collector.

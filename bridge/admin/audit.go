@@ -212,7 +212,7 @@ func walkOutcomes(ctx context.Context, q queue.History, output string, first, la
 		for _, r := range ranges {
 			visit(r)
 		}
-		if chunk = auditChunk; wholly(ranges, queue.Unknown) {
+		if chunk = auditChunk; onlyOutcome(ranges, queue.Unknown) {
 			chunk = 2 * (to - from + 1)
 		}
 		from = to + 1
@@ -220,7 +220,7 @@ func walkOutcomes(ctx context.Context, q queue.History, output string, first, la
 	return nil
 }
 
-func wholly(ranges []queue.OutcomeRange, o queue.Outcome) bool {
+func onlyOutcome(ranges []queue.OutcomeRange, o queue.Outcome) bool {
 	return len(ranges) == 1 && ranges[0].Outcome == o
 }
 
@@ -274,7 +274,7 @@ func doneBefore(ctx context.Context, q queue.History, output string, first, last
 				return r.Last, nil
 			}
 		}
-		if chunk = auditChunk; wholly(ranges, queue.Unknown) {
+		if chunk = auditChunk; onlyOutcome(ranges, queue.Unknown) {
 			chunk = 2 * (to - from + 1)
 		}
 		to = from - 1

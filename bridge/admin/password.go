@@ -16,15 +16,15 @@ import (
 // addresses that guessed are known. The right password is never made to wait: a guesser behind the same proxy as Prometheus must not blind it.
 // What guards against guessing is the password's length, which the configuration sees to.
 const (
-	guesses      = 10
-	guessEvery   = time.Second
-	guessersKept = 1024
+	loginBurst      = 10
+	loginEvery      = time.Second
+	maxLoginClients = 1024
 )
 
-type guessers = lru.Cache[string, *rate.Limiter]
+type loginLimiters = lru.Cache[string, *rate.Limiter]
 
-func newGuessers() *guessers {
-	c, err := lru.New[string, *rate.Limiter](guessersKept)
+func newLoginLimiters() *loginLimiters {
+	c, err := lru.New[string, *rate.Limiter](maxLoginClients)
 	if err != nil {
 		panic(err) // only for a size below one
 	}
@@ -69,8 +69,8 @@ func (s *Server) authorise(r *http.Request) int {
 
 // wrongPassword counts a guess and returns how it is answered. Beyond the rate nothing is logged of it either.
 func (s *Server) wrongPassword(client string) int {
-	fresh := rate.NewLimiter(rate.Every(guessEvery), guesses)
-	l, known, _ := s.guessers.PeekOrAdd(client, fresh)
+	fresh := rate.NewLimiter(rate.Every(loginEvery), loginBurst)
+	l, known, _ := s.loginLimiters.PeekOrAdd(client, fresh)
 	if !known {
 		l = fresh
 	}

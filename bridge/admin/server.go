@@ -21,14 +21,14 @@ import (
 
 // Bounds of both doors: whatever comes, the bridge's own work goes on.
 const (
-	maxConnections = 32
-	maxHeaderBytes = 16 << 10
-	maxBodyBytes   = 64 << 10
-	headerTimeout  = 5 * time.Second
-	readTimeout    = 10 * time.Second
-	writeTimeout   = 60 * time.Second
-	idleTimeout    = 2 * time.Minute
-	goodbye        = 2 * time.Second // for requests under way when a door closes
+	maxConnections  = 32
+	maxHeaderBytes  = 16 << 10
+	maxBodyBytes    = 64 << 10
+	headerTimeout   = 5 * time.Second
+	readTimeout     = 10 * time.Second
+	writeTimeout    = 60 * time.Second
+	idleTimeout     = 2 * time.Minute
+	shutdownTimeout = 2 * time.Second // for requests under way when a door closes
 )
 
 // Queue is the queue as this package sees it.
@@ -36,7 +36,7 @@ type Queue interface {
 	queue.Reporter
 	queue.DeadLetters
 	queue.History
-	queue.LossLedger
+	queue.LossLog
 	OutputMover
 }
 
@@ -74,18 +74,18 @@ type Access struct {
 
 // Server answers both listeners. It owns no goroutine beside those that Serve, ServeControl and Record run.
 type Server struct {
-	opts     Options
-	access   atomic.Pointer[Access]
-	page     *page
-	guessers *guessers
-	history  *history
-	reading  http.Handler
-	control  http.Handler
+	opts          Options
+	access        atomic.Pointer[Access]
+	page          *page
+	loginLimiters *loginLimiters
+	history       *history
+	reading       http.Handler
+	control       http.Handler
 }
 
 // New returns a Server that serves nothing yet.
 func New(opts Options) *Server {
-	s := &Server{opts: opts, page: newPage(), guessers: newGuessers(), history: newHistory()}
+	s := &Server{opts: opts, page: newPage(), loginLimiters: newLoginLimiters(), history: newHistory()}
 	s.SetAccess(opts.Access)
 	s.reading = s.readingRoutes()
 	s.control = s.controlRoutes()
@@ -126,7 +126,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, routes http.Handler,
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 		defer cancel()
 		if h.Shutdown(last) != nil {
 			_ = h.Close()

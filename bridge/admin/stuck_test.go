@@ -148,7 +148,7 @@ func TestTailsEndWithTheBridge(t *testing.T) {
 		began := time.Now()
 		w.stop()
 		<-w.ended
-		if took := time.Since(began); took > tailLastWord+500*time.Millisecond { // Shutdown looks every 500 ms
+		if took := time.Since(began); took > tailEndTimeout+500*time.Millisecond { // Shutdown looks every 500 ms
 			t.Errorf("the stop took %v", took)
 		}
 		if text := <-read; !strings.Contains(text, `"bridge_seq":7`) || !strings.HasSuffix(text, "\r\n0\r\n\r\n") {

@@ -22,8 +22,8 @@ import (
 
 // Bounds of one write to a watcher: who does not read for so long is let go.
 const (
-	tailWrite    = 10 * time.Second
-	tailLastWord = 500 * time.Millisecond // once the bridge stops
+	tailWrite      = 10 * time.Second
+	tailEndTimeout = 500 * time.Millisecond // once the bridge stops
 )
 
 // tail sends a JSON object a line for what happens from now on, until the caller goes or the bridge stops.
@@ -48,7 +48,7 @@ func (s *Server) tail(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx := r.Context()
-	defer context.AfterFunc(ctx, func() { _ = out.SetWriteDeadline(time.Now().Add(tailLastWord)) })()
+	defer context.AfterFunc(ctx, func() { _ = out.SetWriteDeadline(time.Now().Add(tailEndTimeout)) })()
 	s.opts.Log.Debug("tail begins", slog.Any("by", peerOf(ctx)))
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)

@@ -48,17 +48,17 @@ func newDispatcher(w *Worker, tenure *queue.Tenure, out outputs.Output) *dispatc
 	return d
 }
 
-// beatInterval is how often an idle loop shows that it lives, for the watchdog.
-const beatInterval = 5 * time.Second
+// heartbeatInterval is how often an idle loop shows that it lives, for the watchdog.
+const heartbeatInterval = 5 * time.Second
 
 // run reads, sends and advances until the tenure ends, or until Stop and nothing is in flight any more.
 func (d *dispatcher) run() {
 	go d.watch()
 	go d.reader.run()
-	timer := time.NewTimer(beatInterval)
+	timer := time.NewTimer(heartbeatInterval)
 	defer timer.Stop()
 	for {
-		d.w.status.beat(d.w.opts.Now())
+		d.w.status.heartbeat(d.w.opts.Now())
 		d.step()
 		d.considerGivingUp()
 		if d.givenUp || d.ctx.Err() != nil || d.w.isStopping() && d.sending == 0 {
@@ -137,8 +137,8 @@ func (d *dispatcher) considerGivingUp() {
 	if d.failingSince.IsZero() || now.Sub(d.failingSince) < d.w.opts.GiveUpAfter || now.Before(d.askAt) || d.w.isStopping() {
 		return
 	}
-	d.askAt = now.Add(beatInterval)
-	ctx, cancel := context.WithTimeout(d.ctx, beatInterval)
+	d.askAt = now.Add(heartbeatInterval)
+	ctx, cancel := context.WithTimeout(d.ctx, heartbeatInterval)
 	defer cancel()
 	if d.w.opts.Queue.Wanted(ctx, d.w.opts.Name) {
 		d.givenUp = true
@@ -148,7 +148,7 @@ func (d *dispatcher) considerGivingUp() {
 
 // nextWake is how long the loop may sleep when nothing happens.
 func (d *dispatcher) nextWake() time.Duration {
-	now, wake := d.w.opts.Now(), beatInterval
+	now, wake := d.w.opts.Now(), heartbeatInterval
 	switch {
 	case d.retryAt.After(now): // pending events wait for the retry anyway
 		wake = min(wake, d.retryAt.Sub(now))

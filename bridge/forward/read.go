@@ -140,7 +140,7 @@ func (d *dispatcher) add(items []item) {
 	}
 	for _, i := range items {
 		if i.outcome == queue.Lost {
-			d.w.tellLost(queue.Gap{First: i.first, Last: i.last, Outcome: queue.Lost})
+			d.w.reportLost(queue.Gap{First: i.first, Last: i.last, Outcome: queue.Lost})
 		}
 		d.pending.add(i, i.event != nil && d.wants(i.event))
 	}

@@ -169,7 +169,7 @@ func (d *dispatcher) logFailure(b *batch, err error) {
 // quarantine keeps the records that the destination refuses for good, with their events, and notes them as refused.
 func (d *dispatcher) quarantine(r result, rejected []outputs.Rejection) error {
 	d.w.status.busy(d.w.opts.Now())
-	defer func() { d.w.status.beat(d.w.opts.Now()) }()
+	defer func() { d.w.status.heartbeat(d.w.opts.Now()) }()
 	items := make([]queue.DeadLetter, 0, len(rejected))
 	var gaps []queue.Gap
 	for _, rej := range rejected {
@@ -226,6 +226,6 @@ func (d *dispatcher) noteRefused(b *batch, item *queue.DeadLetter) {
 // decideGap notes what became of open events of b that the queue no longer has.
 func (d *dispatcher) decideGap(b *batch, gap queue.Gap) {
 	if b.decide(gap.First, gap.Last, gap.Outcome) > 0 && gap.Outcome == queue.Lost {
-		d.w.tellLost(gap)
+		d.w.reportLost(gap)
 	}
 }

@@ -124,7 +124,7 @@ func (d *dispatcher) resend(b *batch) bool {
 // answer that fails half way says nothing of the rest.
 func (d *dispatcher) reread(b *batch) (records []outputs.Record, gaps []queue.Gap, err error) {
 	d.w.status.busy(d.w.opts.Now())
-	defer func() { d.w.status.beat(d.w.opts.Now()) }()
+	defer func() { d.w.status.heartbeat(d.w.opts.Now()) }()
 	for next, more := b.nextOpen(0); more; {
 		items, err := d.readRange(next, b.last())
 		if err != nil {
@@ -179,7 +179,7 @@ func (d *dispatcher) send(b *batch, records []outputs.Record) bool {
 	d.sending += len(records)
 	d.w.status.sent()
 	d.out.Send(d.ctx, records, d.doneFunc(b, ages, seqs, d.watched(records)))
-	d.w.status.beat(d.w.opts.Now())
+	d.w.status.heartbeat(d.w.opts.Now())
 	return true
 }
 

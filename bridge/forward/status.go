@@ -51,8 +51,8 @@ type status struct {
 // maxBusy is longer than any time-out that an output may be given for one write.
 const maxBusy = 10 * time.Minute
 
-// beat shows that the loop goes round.
-func (s *status) beat(now time.Time) { s.expect(now.Add(6 * beatInterval)) }
+// heartbeat shows that the loop goes round.
+func (s *status) heartbeat(now time.Time) { s.expect(now.Add(6 * heartbeatInterval)) }
 
 // busy announces a call that blocks, for back-pressure for instance. It is bounded by others' time-outs.
 func (s *status) busy(now time.Time) { s.expect(now.Add(maxBusy)) }
@@ -71,8 +71,8 @@ func (s *status) standBy() {
 	s.InFlight, s.NextTry = 0, time.Time{}
 }
 
-// disown says that a tenure has ended. What failed in it is the next owner's to see.
-func (s *status) disown() {
+// lose says that a tenure has ended. What failed in it is the next owner's to see.
+func (s *status) lose() {
 	s.standBy()
 	s.recovered()
 }
@@ -89,7 +89,7 @@ func (s *status) own(out outputs.Output) {
 func (s *status) waitFor(d time.Duration, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.NextTry, s.aliveTo = now.Add(d), now.Add(d+6*beatInterval)
+	s.NextTry, s.aliveTo = now.Add(d), now.Add(d+6*heartbeatInterval)
 }
 
 func (s *status) inFlight(n int, nextTry time.Time) {

@@ -28,12 +28,12 @@ func (d *dispatcher) watched(records []outputs.Record) func(error) {
 		for i := range lines {
 			lines[i].At, lines[i].Millis = now, now.Sub(began).Milliseconds()
 		}
-		tellFate(hub, lines, err)
+		tellResult(hub, lines, err)
 	}
 }
 
-// tellFate shows a line for each event that was delivered or refused, and one for all of them that failed.
-func tellFate(hub *tail.Hub, lines []tail.Line, err error) {
+// tellResult shows a line for each event that was delivered or refused, and one for all of them that failed.
+func tellResult(hub *tail.Hub, lines []tail.Line, err error) {
 	var partial *outputs.PartialError
 	if errors.As(err, &partial) {
 		err = partial.Rest

@@ -33,7 +33,7 @@ func TestTellFate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tellFate(h, []tail.Line{{Seq: 1}, {Seq: 2}, {Seq: 3}}, c.err)
+		tellResult(h, []tail.Line{{Seq: 1}, {Seq: 2}, {Seq: 3}}, c.err)
 		w.Close()
 		ended, end := context.WithCancel(t.Context())
 		end()

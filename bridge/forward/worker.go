@@ -59,8 +59,8 @@ const (
 type Worker struct {
 	opts     Options
 	metrics  *metrics
-	failures *logging.Fold  // of deliveries
-	reads    *logging.Fold  // of reads from the queue
+	failures *logging.Dedup // of deliveries
+	reads    *logging.Dedup // of reads from the queue
 	refusals *logging.Limit // lines about single refused records
 	status   status
 
@@ -72,9 +72,9 @@ type Worker struct {
 	quit     context.CancelFunc
 
 	// Of run's goroutine.
-	toldLost []queue.Gap // lost events that the log has told of, the latest last
-	closeErr error       // of the last output; Stop reads it after ended
-	gaveUp   bool        // the last tenure, because it failed and another bridge wanted it
+	reportedLost []queue.Gap // lost events that the log has told of, the latest last
+	closeErr     error       // of the last output; Stop reads it after ended
+	gaveUp       bool        // the last tenure, because it failed and another bridge wanted it
 }
 
 // New returns a Worker that is not running yet.
@@ -85,7 +85,7 @@ func New(opts Options) *Worker {
 	opts.GiveUpAfter = cmp.Or(opts.GiveUpAfter, time.Minute)
 	w := &Worker{
 		opts: opts, metrics: newMetrics(opts.Name), ended: make(chan struct{}),
-		failures: logging.NewFold(opts.Log, opts.Now), reads: logging.NewFold(opts.Log, opts.Now),
+		failures: logging.NewDedup(opts.Log, opts.Now), reads: logging.NewDedup(opts.Log, opts.Now),
 		refusals: logging.NewLimit(logging.EventLines, logging.EventEvery),
 	}
 	w.status.Name, w.status.Kind = opts.Name, opts.Kind
@@ -160,7 +160,7 @@ func (w *Worker) serve() error {
 	d := newDispatcher(w, tenure, out)
 	d.run()
 	w.closeErr, w.gaveUp = d.close(), d.givenUp
-	w.status.disown()
+	w.status.lose()
 	if w.closeErr != nil && !w.isStopping() { // Stop's caller is told
 		w.opts.Log.Warn("an output did not close in good order", "error", w.closeErr)
 	}
@@ -212,20 +212,20 @@ func (w *Worker) backoff(err error, attempts int) time.Duration {
 	return d
 }
 
-// maxToldLost bounds the memory of losses that were logged.
-const maxToldLost = 100
+// maxReportedLost bounds the memory of losses that were logged.
+const maxReportedLost = 100
 
-// tellLost logs a gap of lost events, once: it is read again when a tenure ends before the cursor is past it.
-func (w *Worker) tellLost(gap queue.Gap) {
-	for _, told := range w.toldLost {
+// reportLost logs a gap of lost events, once: it is read again when a tenure ends before the cursor is past it.
+func (w *Worker) reportLost(gap queue.Gap) {
+	for _, told := range w.reportedLost {
 		if told.First <= gap.First && gap.Last <= told.Last {
 			return
 		}
 	}
-	if len(w.toldLost) == maxToldLost {
-		w.toldLost = w.toldLost[1:]
+	if len(w.reportedLost) == maxReportedLost {
+		w.reportedLost = w.reportedLost[1:]
 	}
-	w.toldLost = append(w.toldLost, gap)
+	w.reportedLost = append(w.reportedLost, gap)
 	w.opts.Log.Error("the queue has lost events that this output was not sent; going on behind them", "event", "record_lost",
 		"first_seq", gap.First, "last_seq", gap.Last)
 }

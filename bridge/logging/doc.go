@@ -15,5 +15,5 @@
 //	LINUXGUARD_OUTPUT=siem
 //	LINUXGUARD_ERROR=401 invalid token
 //
-// Fold keeps a failure that repeats from filling the log.
+// Dedup keeps a failure that repeats from filling the log.
 package logging

@@ -18,29 +18,29 @@ const (
 // field is one attribute, flattened and safe to print: the groups' names are part of the key.
 type field struct{ key, value string }
 
-// gathered is what WithAttrs and WithGroup left in a handler.
-type gathered struct {
+// attrs is what WithAttrs and WithGroup left in a handler.
+type groupedAttrs struct {
 	fields []field
 	prefix string // of open groups, "a.b."
 }
 
-func (g gathered) withAttrs(attrs []slog.Attr) gathered {
+func (g groupedAttrs) withAttrs(attrs []slog.Attr) groupedAttrs {
 	fields := slices.Clip(g.fields)
 	for _, a := range attrs {
 		fields = appendAttr(fields, g.prefix, a)
 	}
-	return gathered{fields, g.prefix}
+	return groupedAttrs{fields, g.prefix}
 }
 
-func (g gathered) withGroup(name string) gathered {
+func (g groupedAttrs) withGroup(name string) groupedAttrs {
 	if name == "" {
 		return g
 	}
-	return gathered{g.fields, g.prefix + name + "."}
+	return groupedAttrs{g.fields, g.prefix + name + "."}
 }
 
 // of returns every field of r, the handler's own first.
-func (g gathered) of(r slog.Record) []field {
+func (g groupedAttrs) of(r slog.Record) []field {
 	fields := slices.Clip(g.fields)
 	r.Attrs(func(a slog.Attr) bool {
 		fields = appendAttr(fields, g.prefix, a)

@@ -29,7 +29,7 @@ const (
 type journalHandler struct {
 	level slog.Leveler
 	sink  *journalSink
-	gathered
+	groupedAttrs
 }
 
 func newJournalHandler(level slog.Leveler, socket string, fallback io.Writer) *journalHandler {

@@ -252,7 +252,7 @@ func TestFold(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	f := NewFold(slog.New(newTextHandler(slog.LevelDebug, &out, false)), func() time.Time { return now })
+	f := NewDedup(slog.New(newTextHandler(slog.LevelDebug, &out, false)), func() time.Time { return now })
 	fail := func(text string) { f.Failed(context.Background(), slog.LevelWarn, "failed", errors.New(text)) }
 	expect := func(want string) {
 		t.Helper()

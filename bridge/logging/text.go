@@ -14,7 +14,7 @@ type textHandler struct {
 	level  slog.Leveler
 	colour bool
 	out    *lockedWriter
-	gathered
+	groupedAttrs
 }
 
 // lockedWriter keeps the lines of several goroutines apart.

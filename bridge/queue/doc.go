@@ -4,7 +4,7 @@
 //
 //	webhook ─▶ Appender       an event, judged and durable            │
 //	forward ─▶ Outputs        Declare, Claim ─▶ Tenure: read, advance ├─ one engine
-//	admin   ─▶ DeadLetters, History, LossLedger, Reporter             │
+//	admin   ─▶ DeadLetters, History, LossLog, Reporter             │
 //
 // # Sequences
 //
@@ -16,7 +16,7 @@
 // Per endpoint and within the window: the same body under any delivery ID, or the same delivery ID with the same signal ID (a
 // retry may be stamped anew). A delivery ID that comes with another signal ID is no duplicate, since no signature covers it;
 // Receipt.Reused says so. Hence two notification rules of LinuxGuard that send byte-identical bodies to one endpoint become
-// one record. The rules are written once, in Judge; an engine supplies what it remembers as a Memory.
+// one record. The rules are written once, in Judge; an engine supplies what it remembers as a DedupeIndex.
 //
 // The memory holds a bounded number of deliveries. What had to be forgotten raises the endpoint's "evicted up to" time,
 // durably: a body whose signed timestamp is not newer can't be told from a replay and is quarantined as ReasonEvicted.

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Memory is what an engine remembers, as Judge asks it. An engine answers for what is durable and for what is ahead in the
+// DedupeIndex is what an engine remembers, as Judge asks it. An engine answers for what is durable and for what is ahead in the
 // same write. An error means that a question can't be answered now: nothing is taken for new then.
-type Memory interface {
+type DedupeIndex interface {
 	// Body returns the accepted delivery of a body at an endpoint that was received last.
 	Body(endpoint string, digest Digest) (Remembered, error)
 	// Delivery returns the accepted delivery with this delivery ID and signal ID at an endpoint that was received last,
@@ -19,7 +19,7 @@ type Memory interface {
 	EvictedUpTo(endpoint string) time.Time
 }
 
-// Remembered is one delivery that Memory knows; the zero value: none.
+// Remembered is one delivery that a DedupeIndex knows; the zero value: none.
 type Remembered struct {
 	Seq        uint64
 	ReceivedAt time.Time
@@ -34,7 +34,7 @@ type Judgment struct {
 
 // Judge decides what an append of e is: a duplicate, one to be quarantined for reason, for its age or already, or one to be
 // accepted. An accepted one has no sequence yet. window is how long a delivery counts; digest is e.Body's.
-func Judge(m Memory, e *Event, digest Digest, reason string, now time.Time, window time.Duration) (Judgment, error) {
+func Judge(m DedupeIndex, e *Event, digest Digest, reason string, now time.Time, window time.Duration) (Judgment, error) {
 	in := func(r Remembered) bool { return r.Seq != 0 && now.Sub(r.ReceivedAt) <= window }
 	body, err := m.Body(e.Endpoint, digest)
 	if err != nil {
@@ -76,7 +76,7 @@ func duplicateOf(r Remembered) Judgment {
 }
 
 // evicted reports whether e may be a body that the memory was forced to forget.
-func evicted(m Memory, e *Event, now time.Time, window time.Duration) bool {
+func evicted(m DedupeIndex, e *Event, now time.Time, window time.Duration) bool {
 	upTo := m.EvictedUpTo(e.Endpoint)
 	if upTo.IsZero() || now.Sub(upTo) > window {
 		return false

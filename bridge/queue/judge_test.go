@@ -9,7 +9,7 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
-// memory is a queue.Memory with fixed answers.
+// memory is a queue.DedupeIndex with fixed answers.
 type memory struct {
 	body, same, newest queue.Remembered
 	held               bool

@@ -143,8 +143,8 @@ type History interface {
 	LastAccepted(ctx context.Context) (map[string]time.Time, error)
 }
 
-// LossLedger is what the queue knows to have lost.
-type LossLedger interface {
+// LossLog is what the queue knows to have lost.
+type LossLog interface {
 	// Losses returns every loss that is not acknowledged, oldest first.
 	Losses(ctx context.Context) ([]Loss, error)
 	// Acknowledge says that somebody has taken note of a loss. ErrNotFound: there is none, or it is acknowledged.
@@ -187,7 +187,7 @@ type Queue interface {
 	Outputs
 	DeadLetters
 	History
-	LossLedger
+	LossLog
 	Roles
 	Reporter
 	Limiter

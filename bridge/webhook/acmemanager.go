@@ -32,16 +32,16 @@ const acmeConnections = 128
 
 // acmeManager gets and renews the certificates of ACME.Domains and hands them to handshakes.
 type acmeManager struct {
-	opts    *ACME
-	http2   bool // offered
-	shaken  func(tls.ConnectionState) error
-	log     *slog.Logger
-	now     func() time.Time
-	manager *autocert.Manager
-	config  atomic.Pointer[tls.Config]
-	http    *http.Server       // for HTTP-01, nil without
-	conns   *conns             // of http: that port faces the internet as well
-	hangUp  context.CancelFunc // ends every connection to the ACME server: autocert's calls take no context
+	opts           *ACME
+	http2          bool // offered
+	countHandshake func(tls.ConnectionState) error
+	log            *slog.Logger
+	now            func() time.Time
+	manager        *autocert.Manager
+	config         atomic.Pointer[tls.Config]
+	http           *http.Server       // for HTTP-01, nil without
+	conns          *conns             // of http: that port faces the internet as well
+	hangUp         context.CancelFunc // ends every connection to the ACME server: autocert's calls take no context
 
 	mu       sync.Mutex
 	ends     map[string]time.Time // by domain
@@ -95,7 +95,7 @@ func withoutPort(next http.Handler) http.Handler {
 
 // prepare reads the client CAs and returns the function that puts them into use.
 func (a *acmeManager) prepare(clientCA string) (apply func(), err error) {
-	config := baseTLS(a.http2, a.shaken)
+	config := baseTLS(a.http2, a.countHandshake)
 	config.GetCertificate = a.certificate
 	if err := requireClients(config, clientCA); err != nil {
 		return nil, err
@@ -194,7 +194,7 @@ func (a *acmeManager) look(domain string) bool {
 	if end.Sub(now) < pemfile.ExpiryNotice && end.Sub(now) < certificate.Leaf.NotAfter.Sub(certificate.Leaf.NotBefore)/4 &&
 		now.Sub(a.warnedAt[domain]) >= warningInterval {
 		a.warnedAt[domain] = now
-		logEnd(a.log, now, end, domain)
+		logExpiry(a.log, now, end, domain)
 	}
 	return true
 }

@@ -129,7 +129,7 @@ func newAnswers() *answers {
 	for v := range verdicts {
 		a.plain[v] = newAnswer(v, verdictTable[v].said)
 	}
-	for _, reason := range holdReasons() {
+	for _, reason := range quarantineReasons() {
 		a.quarantined[reason] = newAnswer(quarantined, reason)
 	}
 	return a
@@ -151,7 +151,7 @@ const (
 	ReasonUnexpectedTenant = "unexpected tenant" // tenant_id is not among the endpoint's tenants
 )
 
-func holdReasons() []string {
+func quarantineReasons() []string {
 	return []string{
 		signal.ReasonNotJSON, signal.ReasonNoSignalID, signal.ReasonUnknownVersion, signal.ReasonUnknownEventType,
 		ReasonStale, ReasonFuture, ReasonNoTimestamp, ReasonOddTimestamp, ReasonUnexpectedTenant, queue.ReasonEvicted,

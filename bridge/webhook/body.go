@@ -34,7 +34,7 @@ func (b *budget) take(n, limit int64) bool {
 func (b *budget) give(n int64) { b.used.Add(-n) }
 
 // readBody reads all of r's body into x.buf. It grows with what arrives, never by what Content-Length claims.
-func (x *exchange) readBody(r *http.Request) (verdict, bool) {
+func (x *requestState) readBody(r *http.Request) (verdict, bool) {
 	limit := x.state.maxBody
 	if r.ContentLength > limit {
 		return tooLarge, false
@@ -62,7 +62,7 @@ func (x *exchange) readBody(r *http.Request) (verdict, bool) {
 }
 
 // grow doubles x.buf, within the budget.
-func (x *exchange) grow() bool {
+func (x *requestState) grow() bool {
 	size := max(firstRead, 2*cap(x.buf))
 	if int64(size) > x.state.maxBody {
 		size = max(int(x.state.maxBody)+1, cap(x.buf)+1)
@@ -77,7 +77,7 @@ func (x *exchange) grow() bool {
 	return true
 }
 
-func (x *exchange) reserve(n int64) bool {
+func (x *requestState) reserve(n int64) bool {
 	if n <= 0 {
 		return true
 	}
@@ -93,7 +93,7 @@ func (x *exchange) reserve(n int64) bool {
 }
 
 // release gives back what the body took; its bytes are gone or belong to the queue now.
-func (x *exchange) release() {
+func (x *requestState) release() {
 	if x.fromConn > 0 {
 		x.conn.bodies.give(x.fromConn)
 	}

@@ -33,10 +33,10 @@ type stamps [3]stamp
 // certificates keeps the TLS configuration in step with its files. The last good one stays in use while newer files
 // can't be used.
 type certificates struct {
-	log    *slog.Logger
-	now    func() time.Time
-	http2  bool // offered
-	shaken func(tls.ConnectionState) error
+	log            *slog.Logger
+	now            func() time.Time
+	http2          bool // offered
+	countHandshake func(tls.ConnectionState) error
 
 	current atomic.Pointer[tls.Config]
 
@@ -48,24 +48,24 @@ type certificates struct {
 }
 
 // loadTLS reads f into a server's configuration.
-func loadTLS(f files, http2 bool, shaken func(tls.ConnectionState) error) (*tls.Config, error) {
+func loadTLS(f files, http2 bool, onHandshake func(tls.ConnectionState) error) (*tls.Config, error) {
 	pair, err := pemfile.KeyPair(f.cert, f.key)
 	if err != nil {
 		return nil, err
 	}
-	config := baseTLS(http2, shaken)
+	config := baseTLS(http2, onHandshake)
 	config.Certificates = []tls.Certificate{pair}
 	return config, requireClients(config, f.clientCA)
 }
 
-// baseTLS holds what every configuration shares: TLS 1.2 and 1.3 with Go's own choice of suites and curves. shaken, which may be nil, is told of
+// baseTLS holds what every configuration shares: TLS 1.2 and 1.3 with Go's own choice of suites and curves. onHandshake, which may be nil, is told of
 // each handshake that succeeds.
-func baseTLS(http2 bool, shaken func(tls.ConnectionState) error) *tls.Config {
+func baseTLS(http2 bool, onHandshake func(tls.ConnectionState) error) *tls.Config {
 	protocols := []string{"http/1.1"}
 	if http2 {
 		protocols = []string{"h2", "http/1.1"}
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: protocols, VerifyConnection: shaken}
+	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: protocols, VerifyConnection: onHandshake}
 }
 
 // requireClients makes config ask for and verify client certificates when caFile is set.
@@ -101,7 +101,7 @@ func (c *certificates) prepare(f files) (apply func(), err error) {
 		defer c.mu.Unlock()
 		c.files, c.seen, c.failed, c.warnedAt = f, seen, "", time.Time{}
 		c.current.Store(config)
-		c.warnOfEnd()
+		c.warnExpiry()
 	}, nil
 }
 
@@ -109,7 +109,7 @@ func (c *certificates) prepare(f files) (apply func(), err error) {
 func (c *certificates) poll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	defer c.warnOfEnd()
+	defer c.warnExpiry()
 	seen := c.files.stamps()
 	if seen == c.seen && c.failed == "" {
 		return
@@ -128,7 +128,7 @@ func (c *certificates) poll() {
 // load reads f, and refuses an expired certificate in place of one that is good. At the start any certificate is taken:
 // an answer that senders distrust is easier to find than none.
 func (c *certificates) load(f files) (*tls.Config, error) {
-	config, err := loadTLS(f, c.http2, c.shaken)
+	config, err := loadTLS(f, c.http2, c.countHandshake)
 	if err == nil && c.worse(config) {
 		return nil, fmt.Errorf("certificate %s has expired, the one in use has not", f.cert)
 	}
@@ -147,17 +147,17 @@ func (c *certificates) fail(err error) {
 	c.failed = err.Error()
 }
 
-// warnOfEnd warns once a day of a certificate that ends soon.
-func (c *certificates) warnOfEnd() {
+// warnExpiry warns once a day of a certificate that ends soon.
+func (c *certificates) warnExpiry() {
 	now, end := c.now(), leafNotAfter(c.current.Load())
 	if end.IsZero() || end.Sub(now) > pemfile.ExpiryNotice || now.Sub(c.warnedAt) < warningInterval {
 		return
 	}
 	c.warnedAt = now
-	logEnd(c.log, now, end, c.files.cert)
+	logExpiry(c.log, now, end, c.files.cert)
 }
 
-func logEnd(log *slog.Logger, now, end time.Time, what string) {
+func logExpiry(log *slog.Logger, now, end time.Time, what string) {
 	if end.Before(now) {
 		log.Error("the certificate has expired: LinuxGuard can't deliver", "event", "certificate_expiring", "certificate", what, "not_after", end)
 		return

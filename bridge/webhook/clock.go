@@ -54,8 +54,8 @@ func (c *clockWatch) fine() bool {
 }
 
 // watchClock notices a wrong clock. Duplicates don't count: an attacker can repeat an old body as often as it likes.
-func (x *exchange) watchClock(e *queue.Event, receipt queue.Receipt) {
-	clock := &x.ep.tally.clock
+func (x *requestState) watchClock(e *queue.Event, receipt queue.Receipt) {
+	clock := &x.ep.counters.clock
 	switch {
 	case receipt.Verdict == queue.Accepted:
 		if clock.fine() {

@@ -20,14 +20,14 @@ import (
 // slow connections of many addresses give way to fresh ones, and nobody who is quick is harmed. A connection
 // whose request has been read is never closed for another; when there is no such place, the newcomer is closed.
 type conns struct {
-	limit   atomic.Int64
-	now     func() time.Time
-	log     *slog.Logger
-	peers   atomic.Pointer[[]netip.Prefix] // who may connect; nil: everybody
-	evicted atomic.Uint64
-	refused atomic.Uint64
-	foreign atomic.Uint64 // refused by peers
-	silent  atomic.Uint64 // ended without a request that reached the handler
+	limit     atomic.Int64
+	now       func() time.Time
+	log       *slog.Logger
+	peers     atomic.Pointer[[]netip.Prefix] // who may connect; nil: everybody
+	evicted   atomic.Uint64
+	refused   atomic.Uint64
+	untrusted atomic.Uint64 // refused by peers
+	noRequest atomic.Uint64 // ended without a request that reached the handler
 
 	flooded atomic.Uint64 // closed for what they sent beside requests
 
@@ -47,14 +47,14 @@ type group struct {
 // conn is one connection, below TLS.
 type conn struct {
 	net.Conn
-	set     *conns
-	peer    client
-	group   *group       // set while it is in conns
-	working atomic.Int32 // requests whose body has been read and that are not answered yet
-	since   atomic.Int64 // Unix nanoseconds, when it last began to wait for the client
-	bodies  budget
-	greeted atomic.Bool // a request has come
-	closing sync.Once
+	set        *conns
+	peer       client
+	group      *group       // set while it is in conns
+	working    atomic.Int32 // requests whose body has been read and that are not answered yet
+	since      atomic.Int64 // Unix nanoseconds, when it last began to wait for the client
+	bodies     budget
+	sawRequest atomic.Bool // a request has come
+	closing    sync.Once
 
 	requests int // under way; guarded by set.mu
 
@@ -104,13 +104,13 @@ func (s *conns) add(c net.Conn) *conn {
 	peer := parsePeer(c.RemoteAddr().String())
 	fresh := &conn{Conn: c, set: s, peer: peer}
 	if peers := s.peers.Load(); peers != nil && !contains(*peers, peer.addr) && !fromHere(c, peer) {
-		s.foreign.Add(1)
+		s.untrusted.Add(1)
 		_ = c.Close()
 		return nil
 	}
 	now := s.now()
 	fresh.since.Store(now.UnixNano())
-	victim, ok := s.enter(fresh, now)
+	victim, ok := s.register(fresh, now)
 	if victim != nil {
 		_ = victim.Close()
 	}
@@ -126,13 +126,13 @@ func fromHere(c net.Conn, peer client) bool {
 	return peer.addr.IsLoopback() || parsePeer(c.LocalAddr().String()).addr == peer.addr
 }
 
-// enter registers fresh, and names the connection that has to go for it. It reports false when fresh has to.
-func (s *conns) enter(fresh *conn, now time.Time) (victim *conn, ok bool) {
+// register registers fresh, and names the connection that has to go for it. It reports false when fresh has to.
+func (s *conns) register(fresh *conn, now time.Time) (victim *conn, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fresh.group = s.join(fresh.peer.group())
+	fresh.group = s.take(fresh.peer.group())
 	if victim, ok = s.makeRoom(fresh, now); !ok {
-		s.leave(fresh.group, 1)
+		s.release(fresh.group, 1)
 		return nil, false
 	}
 	s.open[fresh] = struct{}{}
@@ -145,7 +145,7 @@ func (s *conns) makeRoom(c *conn, now time.Time) (victim *conn, ok bool) {
 		return nil, true
 	}
 	s.warn(now)
-	if victim = s.victim(c); victim == nil {
+	if victim = s.evictee(c); victim == nil {
 		s.refused.Add(1)
 		return nil, false
 	}
@@ -177,7 +177,7 @@ func (s *conns) end(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, there := s.open[c]; there && c.requests > 1 {
-		s.leave(c.group, 1)
+		s.release(c.group, 1)
 	}
 	c.requests--
 	c.since.Store(s.now().UnixNano())
@@ -213,9 +213,9 @@ func (s *conns) idleSince(then time.Time) (idle []*conn) {
 	return idle
 }
 
-// victim returns the connection that has waited longest of the group with the most, or nil when no group that can
+// evictee returns the connection that has waited longest of the group with the most, or nil when no group that can
 // give one has at least as many as that of the one who needs it.
-func (s *conns) victim(needs *conn) *conn {
+func (s *conns) evictee(needs *conn) *conn {
 	var found *conn
 	most, oldest := 0, int64(0)
 	for c := range s.open {
@@ -233,11 +233,11 @@ func (s *conns) victim(needs *conn) *conn {
 func (s *conns) remove(c *conn) {
 	if _, ok := s.open[c]; ok {
 		delete(s.open, c)
-		s.leave(c.group, max(1, c.requests))
+		s.release(c.group, max(1, c.requests))
 	}
 }
 
-func (s *conns) join(addr netip.Addr) *group {
+func (s *conns) take(addr netip.Addr) *group {
 	g := s.byGroup[addr]
 	if g == nil {
 		g = &group{addr: addr}
@@ -248,7 +248,7 @@ func (s *conns) join(addr netip.Addr) *group {
 	return g
 }
 
-func (s *conns) leave(g *group, places int) {
+func (s *conns) release(g *group, places int) {
 	s.places -= places
 	if g.places -= places; g.places <= 0 {
 		delete(s.byGroup, g.addr)
@@ -264,23 +264,23 @@ func (s *conns) warn(now time.Time) {
 	s.log.Warn("max_connections is reached: the longest waiting connections are closed for new ones", "max_connections", s.limit.Load())
 }
 
-// greetingTime is how long a connection that was accepted just before a shutdown may take to bring its first request.
-const greetingTime = 2 * time.Second
+// firstRequestTimeout is how long a connection that was accepted just before a shutdown may take to bring its first request.
+const firstRequestTimeout = 2 * time.Second
 
-// awaitGreetings waits until the first request of every fresh connection has come, or greetingTime has passed since it
+// awaitFirstRequests waits until the first request of every fresh connection has come, or firstRequestTimeout has passed since it
 // was accepted. net/http's Shutdown would close such a connection without an answer when its request comes.
-func (s *conns) awaitGreetings(ctx context.Context) {
+func (s *conns) awaitFirstRequests(ctx context.Context) {
 	for ctx.Err() == nil && s.anyFresh() {
 		time.Sleep(2 * time.Millisecond)
 	}
 }
 
 func (s *conns) anyFresh() bool {
-	oldest := s.now().Add(-greetingTime).UnixNano()
+	oldest := s.now().Add(-firstRequestTimeout).UnixNano()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.open {
-		if !c.greeted.Load() && c.since.Load() > oldest {
+		if !c.sawRequest.Load() && c.since.Load() > oldest {
 			return true
 		}
 	}
@@ -297,8 +297,8 @@ func (s *conns) len() int {
 func (c *conn) Close() error {
 	err := net.ErrClosed
 	c.closing.Do(func() {
-		if !c.greeted.Load() {
-			c.set.silent.Add(1)
+		if !c.sawRequest.Load() {
+			c.set.noRequest.Add(1)
 		}
 		c.set.mu.Lock()
 		c.set.remove(c)
@@ -308,14 +308,14 @@ func (c *conn) Close() error {
 	return err
 }
 
-// enter marks a request as read: c is not closed for another one until leave.
-func (c *conn) enter() {
+// register marks a request as read: c is not closed for another one until leave.
+func (c *conn) beginRequest() {
 	if c != nil {
 		c.working.Add(1)
 	}
 }
 
-func (c *conn) leave() {
+func (c *conn) endRequest() {
 	if c != nil {
 		c.since.Store(c.set.now().UnixNano())
 		c.working.Add(-1)

@@ -86,14 +86,14 @@ func TestWorkingConnectionsStay(t *testing.T) {
 	var working []*conn
 	for range 3 {
 		raw, admitted := c.connect("192.0.2.1")
-		admitted.enter()
+		admitted.beginRequest()
 		raws, working = append(raws, raw), append(working, admitted)
 	}
 	raw, admitted := c.connect("198.51.100.1")
 	if admitted != nil || !raw.closed || c.set.refused.Load() != 1 {
 		t.Error("a newcomer was let in though every connection is at work")
 	}
-	working[1].leave()
+	working[1].endRequest()
 	if _, admitted = c.connect("198.51.100.1"); admitted == nil || !raws[1].closed || raws[0].closed || raws[2].closed {
 		t.Error("the one that was answered should have given way")
 	}
@@ -155,7 +155,7 @@ func TestConnectionLimit(t *testing.T) {
 		t.Errorf("the longest waiting connection: %v", err)
 	}
 	mustContain(t, rig.log.String(), "max_connections is reached")
-	if rig.server.conns.silent.Load() == 0 {
+	if rig.server.conns.noRequest.Load() == 0 {
 		t.Error("nobody counted the connections that never brought a request")
 	}
 }
@@ -208,11 +208,11 @@ func TestPlaces(t *testing.T) {
 		t.Error("a client has pushed itself out")
 	}
 	set.end(modest)
-	modest.enter() // a verified request
+	modest.beginRequest() // a verified request
 	if set.add(&fakeConn{from: "10.0.0.3:1"}) != nil {
 		t.Error("a newcomer has taken the place of verified work")
 	}
-	modest.leave()
+	modest.endRequest()
 	for range 6 {
 		set.end(modest)
 	}

@@ -2,7 +2,7 @@
 // has them made durable by a queue.Appender, and answers.
 //
 //	            Server                                   Handler
-//	listeners ─▶ conns ─▶ TLS ─▶ net/http ─▶ front ─▶ admit ─▶ readBody ─▶ verify ─▶ judge ─▶ Append ─▶ answer
+//	listeners ─▶ conns ─▶ TLS ─▶ net/http ─▶ middleware ─▶ admit ─▶ readBody ─▶ verify ─▶ judge ─▶ Append ─▶ answer
 //	 TCP, unix,   max_connections,  HTTP/1.1   probe   404 405    408 400     401      hold?     503      200
 //	 systemd      fair eviction     HTTP/2             403 415    413         429
 //

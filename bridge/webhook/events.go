@@ -27,7 +27,7 @@ func (h *Handler) logEvent(ctx context.Context, level slog.Level, message string
 }
 
 // tell shows those who watch what became of a request; e is nil when nothing of it was verified.
-func (x *exchange) tell(v verdict, endpoint, id string, e *queue.Event, receipt queue.Receipt) {
+func (x *requestState) tell(v verdict, endpoint, id string, e *queue.Event, receipt queue.Receipt) {
 	if !x.h.tail.Watched() {
 		return
 	}
@@ -54,14 +54,14 @@ func eventAttrs(e *queue.Event) []slog.Attr {
 	return attrs
 }
 
-// trouble folds the errors of the queue: one line when the text changes, one when it is over.
-type trouble struct {
+// queueErrors folds the errors of the queue: one line when the text changes, one when it is over.
+type queueErrors struct {
 	active atomic.Bool
 	mu     sync.Mutex
 	last   string
 }
 
-func (t *trouble) report(log *slog.Logger, e *queue.Event, err error) {
+func (t *queueErrors) report(log *slog.Logger, e *queue.Event, err error) {
 	t.mu.Lock()
 	changed := t.last != err.Error()
 	t.last = err.Error()
@@ -72,7 +72,7 @@ func (t *trouble) report(log *slog.Logger, e *queue.Event, err error) {
 	}
 }
 
-func (t *trouble) over(log *slog.Logger) {
+func (t *queueErrors) recovered(log *slog.Logger) {
 	if !t.active.Load() {
 		return
 	}

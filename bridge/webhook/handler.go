@@ -20,19 +20,19 @@ type Handler struct {
 	now     func() time.Time
 	answers *answers
 
-	mu        sync.Mutex // orders reloads
-	state     atomic.Pointer[state]
-	exchanges sync.Pool
+	mu            sync.Mutex // orders reloads
+	state         atomic.Pointer[state]
+	requestStates sync.Pool
 
-	answered  *answered
-	visitors  *visitors
-	refusals  *refusals
-	bodies    budget
-	deadlines deadlines
-	stray     tally // requests whose path is no endpoint's
-	trouble   trouble
-	tail      *tail.Hub
-	metrics   handlerMetrics
+	answered    *answered
+	visitors    *visitors
+	refusals    *refusals
+	bodies      budget
+	deadlines   deadlines
+	unmatched   counters // requests whose path is no endpoint's
+	queueErrors queueErrors
+	tail        *tail.Hub
+	metrics     handlerMetrics
 }
 
 // state is the immutable part, replaced as a whole by Reload.
@@ -60,7 +60,7 @@ type endpoint struct {
 	tenants   map[string]bool // nil: any
 	maxAge    time.Duration
 	clockSkew time.Duration
-	tally     *tally // outlives a reload
+	counters  *counters // outlives a reload
 }
 
 // NewHandler returns a Handler, or every error of opts at once.
@@ -70,7 +70,7 @@ func NewHandler(opts Options) (*Handler, error) {
 		queue: opts.Queue, bridge: opts.Bridge, log: opts.Log, now: opts.Now, answers: newAnswers(), answered: newAnswered(opts.Queue),
 		visitors: newVisitors(), refusals: newRefusals(), metrics: newHandlerMetrics(), tail: opts.Tail,
 	}
-	h.exchanges.New = func() any { return &exchange{h: h} }
+	h.requestStates.New = func() any { return &requestState{h: h} }
 	if err := h.Reload(opts); err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func newState(opts *Options, before *state) *state {
 
 func newEndpoint(o *Endpoint, before *state) *endpoint {
 	ep := &endpoint{name: o.Name, path: o.Path, required: newRequirements(o.RequiredHeaders), maxAge: o.MaxAge, clockSkew: o.ClockSkew}
-	ep.tally = before.tallyOf(o.Name)
+	ep.counters = before.countersOf(o.Name)
 	for _, name := range o.Tenants {
 		if ep.tenants == nil {
 			ep.tenants = map[string]bool{}
@@ -127,18 +127,18 @@ func newEndpoint(o *Endpoint, before *state) *endpoint {
 		ep.tenants[name] = true
 	}
 	for _, s := range o.Secrets {
-		ep.keys = append(ep.keys, newKey(s.Name, s.Value, ep.tally.usageOf(s.Name)))
+		ep.keys = append(ep.keys, newKey(s.Name, s.Value, ep.counters.usageOf(s.Name)))
 	}
 	return ep
 }
 
-func (s *state) tallyOf(name string) *tally {
+func (s *state) countersOf(name string) *counters {
 	if s != nil {
 		for _, ep := range s.endpoints {
 			if ep.name == name {
-				return ep.tally
+				return ep.counters
 			}
 		}
 	}
-	return newTally()
+	return newCounters()
 }

@@ -51,7 +51,7 @@ func listenOne(ctx context.Context, address string) (net.Listener, error) {
 		if err != nil {
 			return nil, err
 		}
-		return l, deepen(l)
+		return l, raiseBacklog(l)
 	}
 	if err := removeStale(ctx, path); err != nil {
 		return nil, err
@@ -67,8 +67,8 @@ func listenOne(ctx context.Context, address string) (net.Listener, error) {
 	return l, nil
 }
 
-// deepen gives l the backlog that it would have if Go could read somaxconn: a second listen(2) changes only that.
-func deepen(l net.Listener) error {
+// raiseBacklog gives l the backlog that it would have if Go could read somaxconn: a second listen(2) changes only that.
+func raiseBacklog(l net.Listener) error {
 	tcp, ok := l.(*net.TCPListener)
 	if !ok {
 		return nil

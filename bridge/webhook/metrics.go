@@ -44,14 +44,14 @@ func (h *Handler) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (h *Handler) Collect(ch chan<- prometheus.Metric) {
-	h.stray.collectRequests(ch, h.metrics.requests, noEndpoint)
+	h.unmatched.collectRequests(ch, h.metrics.requests, noEndpoint)
 	ch <- counter(h.metrics.cached, h.answered.hits.Load())
 	for _, ep := range h.state.Load().endpoints {
 		ep.collect(ch, &h.metrics)
 	}
 }
 
-func (t *tally) collectRequests(ch chan<- prometheus.Metric, desc *prometheus.Desc, endpoint string) {
+func (t *counters) collectRequests(ch chan<- prometheus.Metric, desc *prometheus.Desc, endpoint string) {
 	for v := range verdicts {
 		if endpoint == noEndpoint && v != notFound {
 			continue
@@ -61,7 +61,7 @@ func (t *tally) collectRequests(ch chan<- prometheus.Metric, desc *prometheus.De
 }
 
 func (ep *endpoint) collect(ch chan<- prometheus.Metric, m *handlerMetrics) {
-	t := ep.tally
+	t := ep.counters
 	t.collectRequests(ch, m.requests, ep.name)
 	seen := map[string]bool{}
 	for _, k := range ep.keys {
@@ -70,7 +70,7 @@ func (ep *endpoint) collect(ch chan<- prometheus.Metric, m *handlerMetrics) {
 		}
 		seen[k.name] = true
 	}
-	holds := t.holds.snapshot()
+	holds := t.quarantined.snapshot()
 	for _, reason := range sortedKeys(holds) {
 		ch <- counter(m.quarantined, holds[reason], ep.name, reason)
 	}

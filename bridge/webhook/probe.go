@@ -51,8 +51,8 @@ func newProbe() (*probe, error) {
 	return p, nil
 }
 
-// front stands before the handler: it answers probes, and notes a connection's first request (see awaitGreetings).
-type front struct {
+// middleware stands before the handler: it answers probes, and notes a connection's first request (see awaitFirstRequests).
+type middleware struct {
 	probe *probe
 	next  http.Handler
 
@@ -60,10 +60,10 @@ type front struct {
 }
 
 // ServeHTTP implements http.Handler.
-func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (f *middleware) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := connOf(r.Context())
-	if c != nil && !c.greeted.Load() {
-		c.greeted.Store(true)
+	if c != nil && !c.sawRequest.Load() {
+		c.sawRequest.Store(true)
 	}
 	if c != nil {
 		defer c.set.end(c)
@@ -73,7 +73,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if f.readTimeout > 0 {
-		defer f.bound(w, r)()
+		defer f.limitTimes(w, r)()
 	}
 	switch {
 	case r.URL.Path == f.probe.path:
@@ -85,8 +85,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// bound sets a request's times, and returns what ends them.
-func (f *front) bound(w http.ResponseWriter, r *http.Request) (end func()) {
+// limitTimes sets a request's times, and returns what ends them.
+func (f *middleware) limitTimes(w http.ResponseWriter, r *http.Request) (end func()) {
 	rc := http.NewResponseController(w)
 	if r.ProtoMajor == 1 {
 		now := time.Now()

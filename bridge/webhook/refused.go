@@ -93,11 +93,11 @@ func isIDByte(c byte) bool {
 }
 
 // refuse answers, counts, remembers and logs a request that was not taken.
-func (x *exchange) refuse(w http.ResponseWriter, r *http.Request, v verdict) {
+func (x *requestState) refuse(w http.ResponseWriter, r *http.Request, v verdict) {
 	x.h.answers.plain[v].write(w, r)
-	t, endpoint := &x.h.stray, ""
+	t, endpoint := &x.h.unmatched, ""
 	if x.ep != nil {
-		t, endpoint = x.ep.tally, x.ep.name
+		t, endpoint = x.ep.counters, x.ep.name
 	}
 	t.count(v)
 	id, _ := deliveryID(r.Header)
@@ -109,7 +109,7 @@ func (x *exchange) refuse(w http.ResponseWriter, r *http.Request, v verdict) {
 }
 
 // signatureAttrs say what is wrong with a signature and which secrets it was compared with.
-func (x *exchange) signatureAttrs(r *http.Request, v verdict) []any {
+func (x *requestState) signatureAttrs(r *http.Request, v verdict) []any {
 	if v != badSignature && v != rateLimited || x.ep == nil {
 		return nil
 	}
@@ -151,7 +151,7 @@ func (h *Handler) logRefusal(v verdict, address, endpoint, id string, notLogged 
 }
 
 // logReceipt writes the line of a verified delivery: debug for what goes its way, warn for what is quarantined.
-func (x *exchange) logReceipt(ctx context.Context, e *queue.Event, receipt queue.Receipt) {
+func (x *requestState) logReceipt(ctx context.Context, e *queue.Event, receipt queue.Receipt) {
 	var more []slog.Attr
 	level, message := slog.LevelDebug, "delivery accepted"
 	switch {
@@ -164,7 +164,7 @@ func (x *exchange) logReceipt(ctx context.Context, e *queue.Event, receipt queue
 		message = "delivery is a duplicate"
 	}
 	if level == slog.LevelWarn {
-		notLogged, ok := x.ep.tally.lines.Line(x.now)
+		notLogged, ok := x.ep.counters.lines.Line(x.now)
 		if !ok {
 			return
 		}
@@ -174,7 +174,7 @@ func (x *exchange) logReceipt(ctx context.Context, e *queue.Event, receipt queue
 }
 
 // clockAttrs say how old a stale delivery is, or how far in the future, and by which clock and limit.
-func (x *exchange) clockAttrs(e *queue.Event, receipt queue.Receipt) []slog.Attr {
+func (x *requestState) clockAttrs(e *queue.Event, receipt queue.Receipt) []slog.Attr {
 	if receipt.Reason != ReasonStale && receipt.Reason != ReasonFuture {
 		return nil
 	}
@@ -185,7 +185,7 @@ func (x *exchange) clockAttrs(e *queue.Event, receipt queue.Receipt) []slog.Attr
 	} else {
 		attrs = append(attrs, slog.Duration("clock_skew", x.ep.clockSkew))
 	}
-	if x.ep.tally.clock.suspect() {
+	if x.ep.counters.clock.suspect() {
 		attrs = append(attrs, slog.String("hint", "so many in a row are stale or from the future that a clock must be wrong: look at this host's"))
 	}
 	return attrs

@@ -45,7 +45,7 @@ func NewServer(opts ServerOptions, handler http.Handler) (*Server, error) {
 	s := &Server{
 		log: opts.Log, conns: newConns(opts.Now, opts.Log), failed: make(chan error, 1), metrics: newServerMetrics(),
 	}
-	s.certs = &certificates{log: opts.Log, now: opts.Now, http2: opts.HTTP2, shaken: s.metrics.shaken}
+	s.certs = &certificates{log: opts.Log, now: opts.Now, http2: opts.HTTP2, countHandshake: s.metrics.countHandshake}
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func NewServer(opts ServerOptions, handler http.Handler) (*Server, error) {
 		if s.acme, err = newACME(opts.ACME, &opts); err != nil {
 			return nil, err
 		}
-		s.acme.shaken = s.metrics.shaken
+		s.acme.countHandshake = s.metrics.countHandshake
 	}
 	apply, err := s.prepare(&opts)
 	if err != nil {
@@ -64,11 +64,11 @@ func NewServer(opts ServerOptions, handler http.Handler) (*Server, error) {
 	if s.probe, err = newProbe(); err != nil {
 		return nil, err
 	}
-	s.http = s.newHTTP(&front{probe: s.probe, next: handler})
+	s.http = s.newHTTP(&middleware{probe: s.probe, next: handler})
 	return s, nil
 }
 
-func (s *Server) newHTTP(handler *front) *http.Server {
+func (s *Server) newHTTP(handler *middleware) *http.Server {
 	o := &s.opts
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
@@ -195,7 +195,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	closeAll(s.listeners)
 	s.accepting.Wait() // now conns knows every connection that was accepted
 	s.http.SetKeepAlivesEnabled(false)
-	s.conns.awaitGreetings(ctx)
+	s.conns.awaitFirstRequests(ctx)
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		_ = s.http.Close()
@@ -206,7 +206,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return errors.Join(err, s.join(ctx))
 }
 
-// join waits for the goroutines. Only a talk with an ACME server can keep one of them for longer than a moment.
+// take waits for the goroutines. Only a talk with an ACME server can keep one of them for longer than a moment.
 func (s *Server) join(ctx context.Context) error {
 	joined := make(chan struct{})
 	go func() {

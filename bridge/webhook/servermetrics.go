@@ -10,7 +10,7 @@ import (
 type serverMetrics struct {
 	handshakeErrors, fullHandshakes, resumedHandshakes atomic.Uint64
 
-	open, limit, refused, evicted, flooded, silent, handshakes, handshakeFailures *prometheus.Desc
+	open, limit, refused, evicted, flooded, noRequest, handshakes, handshakeFailures *prometheus.Desc
 }
 
 func newServerMetrics() serverMetrics {
@@ -23,7 +23,7 @@ func newServerMetrics() serverMetrics {
 		refused:    desc("connections_refused_total", "New connections that were closed at once, by reason.", "reason"),
 		evicted:    desc("connections_evicted_total", "Waiting connections that were closed for new ones at the limit."),
 		flooded:    desc("connections_flooded_total", "HTTP/2 connections that were closed for what they sent beside requests."),
-		silent:     desc("connections_without_request_total", "Connections that ended before a well-formed request: failed handshakes, malformed or slow headers, scanners."),
+		noRequest:  desc("connections_without_request_total", "Connections that ended before a well-formed request: failed handshakes, malformed or slow headers, scanners."),
 		handshakes: desc("tls_handshakes_total", "TLS handshakes that succeeded, by whether they went on with an earlier session, which costs no signature.", "resumed"),
 
 		handshakeFailures: desc("tls_handshake_errors_total", "TLS handshakes that failed."),
@@ -33,7 +33,7 @@ func newServerMetrics() serverMetrics {
 // Describe implements prometheus.Collector.
 func (s *Server) Describe(ch chan<- *prometheus.Desc) {
 	m := &s.metrics
-	for _, desc := range []*prometheus.Desc{m.open, m.limit, m.refused, m.evicted, m.flooded, m.silent, m.handshakes, m.handshakeFailures} {
+	for _, desc := range []*prometheus.Desc{m.open, m.limit, m.refused, m.evicted, m.flooded, m.noRequest, m.handshakes, m.handshakeFailures} {
 		ch <- desc
 	}
 }
@@ -44,17 +44,17 @@ func (s *Server) Collect(ch chan<- prometheus.Metric) {
 	ch <- gauge(m.open, float64(s.conns.len()))
 	ch <- gauge(m.limit, float64(s.conns.limit.Load()))
 	ch <- counter(m.refused, s.conns.refused.Load(), "limit")
-	ch <- counter(m.refused, s.conns.foreign.Load(), "plaintext")
+	ch <- counter(m.refused, s.conns.untrusted.Load(), "plaintext")
 	ch <- counter(m.flooded, s.conns.flooded.Load())
 	ch <- counter(m.evicted, s.conns.evicted.Load())
-	ch <- counter(m.silent, s.conns.silent.Load())
+	ch <- counter(m.noRequest, s.conns.noRequest.Load())
 	ch <- counter(m.handshakes, m.fullHandshakes.Load(), "false")
 	ch <- counter(m.handshakes, m.resumedHandshakes.Load(), "true")
 	ch <- counter(m.handshakeFailures, m.handshakeErrors.Load())
 }
 
-// shaken is tls.Config.VerifyConnection: it counts, and refuses nothing.
-func (m *serverMetrics) shaken(state tls.ConnectionState) error {
+// countHandshake is tls.Config.VerifyConnection: it counts, and refuses nothing.
+func (m *serverMetrics) countHandshake(state tls.ConnectionState) error {
 	if state.DidResume {
 		m.resumedHandshakes.Add(1)
 	} else {

@@ -92,9 +92,9 @@ func (p *printer) auditTable(a admin.Audit) {
 	rows := make([][]cell, 0, len(a.Outputs))
 	for _, o := range a.Outputs {
 		rows = append(rows, []cell{
-			words(o.Output), {text: rangeText(admin.SeqRange{First: o.First, Last: min(o.Last, a.Newest)})},
-			numeral(o.Received), numeral(o.Delivered), numeral(o.Filtered), alarming(o.Quarantined, yellow), alarming(o.Dropped, yellow),
-			alarming(o.Lost, red), numeral(o.Queued), alarming(o.Unknown, red),
+			textCell(o.Output), {text: rangeText(admin.SeqRange{First: o.First, Last: min(o.Last, a.Newest)})},
+			numberCell(o.Received), numberCell(o.Delivered), numberCell(o.Filtered), alarming(o.Quarantined, yellow), alarming(o.Dropped, yellow),
+			alarming(o.Lost, red), numberCell(o.Queued), alarming(o.Unknown, red),
 		})
 	}
 	p.table([]string{"OUTPUT", "BRIDGE_SEQ", "RECEIVED", "DELIVERED", "FILTERED", "QUARANTINED", "DROPPED", "LOST", "QUEUED", "UNKNOWN"}, rows)
@@ -105,7 +105,7 @@ func (p *printer) deliveredTable(a admin.Audit) {
 	var rows [][]cell
 	for _, o := range a.Outputs {
 		for _, level := range slices.Sorted(maps.Keys(o.DeliveredByLevel)) {
-			rows = append(rows, []cell{words(o.Output), words(level), numeral(o.DeliveredByLevel[level])})
+			rows = append(rows, []cell{textCell(o.Output), textCell(level), numberCell(o.DeliveredByLevel[level])})
 		}
 	}
 	if len(rows) > 0 {

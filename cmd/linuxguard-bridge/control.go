@@ -138,13 +138,13 @@ type cell struct {
 	right bool // aligned right: a number
 }
 
-func words(text string) cell { return cell{text: logging.Clean(text)} }
+func textCell(text string) cell { return cell{text: logging.Clean(text)} }
 
-func numeral[N int | uint64](n N) cell { return cell{text: grouped(n), right: true} }
+func numberCell[N int | uint64](n N) cell { return cell{text: grouped(n), right: true} }
 
 // alarming is a count that should be zero.
 func alarming[N int | uint64](n N, sgr string) cell {
-	c := numeral(n)
+	c := numberCell(n)
 	if n > 0 {
 		c.sgr = sgr
 	}

@@ -275,7 +275,7 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestTableAlignsWithAndWithoutColour(t *testing.T) {
 	t.Parallel()
-	rows := [][]cell{{words("ä"), numeral(1200), words("x\x1b")}, {words("siem"), alarming(3, red), words("")}}
+	rows := [][]cell{{textCell("ä"), numberCell(1200), textCell("x\x1b")}, {textCell("siem"), alarming(3, red), textCell("")}}
 	for colour, want := range map[bool]string{
 		false: "NAME      N  LAST\nä     1,200  x\\x1b\nsiem      3\n",
 		true:  "\x1b[1mNAME\x1b[0m      \x1b[1mN\x1b[0m  \x1b[1mLAST\x1b[0m\nä     1,200  x\\x1b\nsiem      \x1b[31m3\x1b[0m\n",

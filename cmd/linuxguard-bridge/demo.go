@@ -129,8 +129,8 @@ func (g *globals) demoTraffic(ctx context.Context, dir string) (results []demoRe
 	}
 	defer client.Close()
 	p := &posting{client: client, connections: 1, now: g.Now}
-	for _, one := range demoParcels(&sender.Signer{Secret: target.secret.Reveal(), Now: g.Now}, g.Now()) {
-		s := p.postAll(ctx, [][]parcel{{one.parcel}})
+	for _, one := range demoDeliveries(&sender.Signer{Secret: target.secret.Reveal(), Now: g.Now}, g.Now()) {
+		s := p.postAll(ctx, [][]plannedDelivery{{one.plannedDelivery}})
 		results = append(results, demoResult{one.label, s[0]})
 	}
 	for _, r := range results {
@@ -167,10 +167,10 @@ func (g *globals) startDemo(ctx context.Context, dir string) (stop func() error,
 	}, nil
 }
 
-// demoParcel is one delivery with what it shows.
-type demoParcel struct {
+// demoDelivery is one delivery with what it shows.
+type demoDelivery struct {
 	label string
-	parcel
+	plannedDelivery
 }
 
 // demoResult is what became of it.
@@ -179,16 +179,16 @@ type demoResult struct {
 	sent
 }
 
-// demoParcels is every severity once, the fourth again, and a forged one.
-func demoParcels(signer *sender.Signer, now time.Time) []demoParcel {
+// demoDeliveries is every severity once, the fourth again, and a forged one.
+func demoDeliveries(signer *sender.Signer, now time.Time) []demoDelivery {
 	names := []string{"info", "low", "medium", "high", "critical"}
-	var all []demoParcel
+	var all []demoDelivery
 	for i, name := range names {
 		d := signer.Deliver(sender.Sample(i+1, now, nil).JSON())
-		all = append(all, demoParcel{fmt.Sprintf("severity %d, %s", i+1, name), parcel{d, wantAccepted}})
+		all = append(all, demoDelivery{fmt.Sprintf("severity %d, %s", i+1, name), plannedDelivery{d, wantAccepted}})
 	}
 	forged := signer.Deliver(sender.Sample(sender.MaxSeverity, now, nil).JSON()).Forge()
 	return append(all,
-		demoParcel{"severity 4 again", parcel{all[3].delivery, wantDuplicate}},
-		demoParcel{"severity 5, forged", parcel{forged, wantRefused}})
+		demoDelivery{"severity 4 again", plannedDelivery{all[3].delivery, wantDuplicate}},
+		demoDelivery{"severity 5, forged", plannedDelivery{forged, wantRefused}})
 }

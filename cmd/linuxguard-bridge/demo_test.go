@@ -48,7 +48,7 @@ func TestDemoJudges(t *testing.T) {
 	good := func() ([]demoResult, demoRecords) {
 		var results []demoResult
 		var records demoRecords
-		for i, p := range demoParcels(signer, time.Now()) {
+		for i, p := range demoDeliveries(signer, time.Now()) {
 			answer := sender.Answer{Status: 200, Outcome: "accepted"}
 			switch p.want {
 			case wantDuplicate:
@@ -56,7 +56,7 @@ func TestDemoJudges(t *testing.T) {
 			case wantRefused:
 				answer = sender.Answer{Status: 401, Outcome: "refused"}
 			}
-			s := sent{parcel: p.parcel, answer: answer}
+			s := sent{plannedDelivery: p.plannedDelivery, answer: answer}
 			if p.want == wantAccepted {
 				id, _ := s.signal()
 				r := demoRecord{signalID: id, bridgeSeq: uint64(i) + 1}

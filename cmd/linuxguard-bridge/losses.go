@@ -61,7 +61,7 @@ func printLosses(g *globals, losses []admin.Loss) error {
 		if l.Records != 0 {
 			records.text = grouped(l.Records)
 		}
-		rows = append(rows, []cell{{text: strconv.FormatUint(l.ID, 10), right: true}, {text: stamp(l.At)}, span, records, words(l.What)})
+		rows = append(rows, []cell{{text: strconv.FormatUint(l.ID, 10), right: true}, {text: stamp(l.At)}, span, records, textCell(l.What)})
 	}
 	p.table([]string{"ID", "FOUND", "BRIDGE_SEQ", "RECORDS AT MOST", "WHAT"}, rows)
 	return p.err

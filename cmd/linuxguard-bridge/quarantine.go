@@ -122,8 +122,8 @@ func printItems(g *globals, items []admin.QuarantineItem, more bool) error {
 			seq = cell{text: strconv.FormatUint(it.Seq, 10), right: true}
 		}
 		rows = append(rows, []cell{
-			{text: strconv.FormatUint(it.ID, 10), right: true}, {text: stamp(it.At)}, words(refusedBy(it)), words(orDash(it.Endpoint)), seq,
-			words(orDash(it.DeliveryID)), words(it.Reason),
+			{text: strconv.FormatUint(it.ID, 10), right: true}, {text: stamp(it.At)}, textCell(refusedBy(it)), textCell(orDash(it.Endpoint)), seq,
+			textCell(orDash(it.DeliveryID)), textCell(it.Reason),
 		})
 	}
 	p.table([]string{"ID", "SINCE", "REFUSED BY", "ENDPOINT", "BRIDGE_SEQ", "DELIVERY ID", "REASON"}, rows)

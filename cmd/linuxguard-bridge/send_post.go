@@ -26,24 +26,24 @@ const (
 	wantRefused // 401
 )
 
-// parcel is one delivery with the answer that it should get. The ones in a slice of them go out in order, on one
+// plannedDelivery is one delivery with the answer that it should get. The ones in a slice of them go out in order, on one
 // connection: a duplicate must come after its first.
-type parcel struct {
+type plannedDelivery struct {
 	delivery sender.Delivery
 	want     expectation
 }
 
-// sent is what became of one parcel.
+// sent is what became of one delivery.
 type sent struct {
-	parcel
+	plannedDelivery
 	at     time.Time
 	answer sender.Answer
 	err    error // no answer came
 }
 
-// plan signs bodies as the flags say: for each body the parcels that go out one after the other.
-func plan(signer *sender.Signer, bodies [][]byte, o sendOptions) [][]parcel {
-	all := make([][]parcel, len(bodies))
+// plan signs bodies as the flags say: for each body the deliveries that go out one after the other.
+func plan(signer *sender.Signer, bodies [][]byte, o sendOptions) [][]plannedDelivery {
+	all := make([][]plannedDelivery, len(bodies))
 	for i, body := range bodies {
 		d := signer.Deliver(body)
 		if o.DeliveryID != "" {
@@ -53,15 +53,15 @@ func plan(signer *sender.Signer, bodies [][]byte, o sendOptions) [][]parcel {
 		if o.Forge {
 			d, first, second = d.Forge(), wantRefused, wantRefused
 		}
-		all[i] = []parcel{{d, first}}
+		all[i] = []plannedDelivery{{d, first}}
 		if o.Duplicate {
-			all[i] = append(all[i], parcel{d, second})
+			all[i] = append(all[i], plannedDelivery{d, second})
 		}
 	}
 	return all
 }
 
-// posting posts parcels over some connections at some rate.
+// posting posts deliveries over some connections at some rate.
 type posting struct {
 	client      *sender.Client
 	rate        float64 // a second; 0: no limit
@@ -69,8 +69,8 @@ type posting struct {
 	now         func() time.Time
 }
 
-// postAll returns when every parcel has its answer or ctx has ended; the results are in the order of all.
-func (p *posting) postAll(ctx context.Context, all [][]parcel) []sent {
+// postAll returns when every delivery has its answer or ctx has ended; the results are in the order of all.
+func (p *posting) postAll(ctx context.Context, all [][]plannedDelivery) []sent {
 	limit := rate.NewLimiter(rate.Inf, 1)
 	if p.rate > 0 {
 		limit = rate.NewLimiter(rate.Limit(p.rate), 1)
@@ -93,10 +93,10 @@ func (p *posting) postAll(ctx context.Context, all [][]parcel) []sent {
 	return slices.Concat(results...)
 }
 
-func (p *posting) postInOrder(ctx context.Context, limit *rate.Limiter, parcels []parcel) []sent {
-	results := make([]sent, 0, len(parcels))
-	for _, one := range parcels {
-		s := sent{parcel: one, at: p.now()}
+func (p *posting) postInOrder(ctx context.Context, limit *rate.Limiter, deliveries []plannedDelivery) []sent {
+	results := make([]sent, 0, len(deliveries))
+	for _, one := range deliveries {
+		s := sent{plannedDelivery: one, at: p.now()}
 		if s.err = limit.Wait(ctx); s.err == nil {
 			s.answer, s.err = p.client.Post(ctx, one.delivery)
 		}

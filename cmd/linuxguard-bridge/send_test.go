@@ -130,7 +130,7 @@ func controlAnswering(t *testing.T, trace, status string) *admin.Client {
 // TestWaitShowsHowItStands: when the time is up before the bridge has answered once, the outputs are shown all the same.
 func TestWaitShowsHowItStands(t *testing.T) {
 	t.Parallel()
-	results := []sent{{parcel: parcel{delivery: sender.Delivery{ID: "d"}}, answer: sender.Answer{Status: http.StatusOK, Outcome: "accepted"}}}
+	results := []sent{{plannedDelivery: plannedDelivery{delivery: sender.Delivery{ID: "d"}}, answer: sender.Answer{Status: http.StatusOK, Outcome: "accepted"}}}
 	for outcome, want := range map[string]string{
 		"queued":    "not delivered everywhere within 0s\noutput siem: 1 queued\noutput siem fails, 2s ago: connection refused",
 		"delivered": "", // meanwhile

@@ -27,8 +27,8 @@ const (
 	outcomeFiltered  = "filtered" // the output's match does not want it, which is as good as done
 )
 
-// arrivals is what one output did with all that was waited for.
-type arrivals struct {
+// outputResults is what one output did with all that was waited for.
+type outputResults struct {
 	outcomes map[string]int
 	level    string
 	took     []time.Duration // of the delivered ones, from receipt
@@ -38,7 +38,7 @@ type arrivals struct {
 func (g *globals) awaitOutputs(ctx context.Context, control *admin.Client, results []sent, timeout time.Duration) error {
 	waiting, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not delivered everywhere within %v", timeout))
 	defer cancel()
-	outputs := map[string]*arrivals{}
+	outputs := map[string]*outputResults{}
 	waited := 0
 	var errs []error
 	for _, s := range results {
@@ -47,7 +47,7 @@ func (g *globals) awaitOutputs(ctx context.Context, control *admin.Client, resul
 		}
 		waited++
 		events, err := awaitOne(ctx, waiting, control, s.delivery.ID)
-		gather(outputs, events)
+		collectResults(outputs, events)
 		if err != nil {
 			errs = append(errs, err)
 			break // the time is up for the others, too
@@ -56,7 +56,7 @@ func (g *globals) awaitOutputs(ctx context.Context, control *admin.Client, resul
 	if waited == 0 {
 		return errors.New("nothing was accepted, so there is nothing to wait for")
 	}
-	if err := writeArrivals(g.Stdout, outputs); err != nil {
+	if err := writeOutputResults(g.Stdout, outputs); err != nil {
 		return err
 	}
 	left := undelivered(outputs)
@@ -67,7 +67,7 @@ func (g *globals) awaitOutputs(ctx context.Context, control *admin.Client, resul
 }
 
 // whatFails says of every output that is not done why, as far as the bridge knows.
-func whatFails(ctx context.Context, control *admin.Client, outputs map[string]*arrivals) []error {
+func whatFails(ctx context.Context, control *admin.Client, outputs map[string]*outputResults) []error {
 	ctx, cancel := context.WithTimeout(ctx, lastLook)
 	defer cancel()
 	st, err := control.Status(ctx)
@@ -135,12 +135,12 @@ func settled(t admin.Trace) bool {
 	return len(t.Events) > 0
 }
 
-func gather(outputs map[string]*arrivals, events []admin.TraceEvent) {
+func collectResults(outputs map[string]*outputResults, events []admin.TraceEvent) {
 	for _, e := range events {
 		for _, o := range e.Outputs {
 			a := outputs[o.Output]
 			if a == nil {
-				a = &arrivals{outcomes: map[string]int{}}
+				a = &outputResults{outcomes: map[string]int{}}
 				outputs[o.Output] = a
 			}
 			a.outcomes[o.Outcome]++
@@ -152,7 +152,7 @@ func gather(outputs map[string]*arrivals, events []admin.TraceEvent) {
 	}
 }
 
-func writeArrivals(w io.Writer, outputs map[string]*arrivals) error {
+func writeOutputResults(w io.Writer, outputs map[string]*outputResults) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "OUTPUT\tOUTCOME\tCOUNT\tLEVEL\tMEDIAN\tSLOWEST")
 	for _, name := range slices.Sorted(maps.Keys(outputs)) {
@@ -170,7 +170,7 @@ func writeArrivals(w io.Writer, outputs map[string]*arrivals) error {
 }
 
 // undelivered names every output that did something else than deliver or filter.
-func undelivered(outputs map[string]*arrivals) []error {
+func undelivered(outputs map[string]*outputResults) []error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(outputs)) {
 		for _, outcome := range slices.Sorted(maps.Keys(outputs[name].outcomes)) {

@@ -138,8 +138,8 @@ func (p *printer) statusReceiver(st admin.Status) {
 			heard = cell{text: heard.text + " (OVERDUE)", sgr: red}
 		}
 		rows = append(rows, []cell{
-			words(e.Name), numeral(e.Accepted), numeral(e.Duplicate), alarming(e.Quarantined, yellow),
-			alarming(e.Unavailable, red), heard, words(orDash(counts(e.Refused))),
+			textCell(e.Name), numberCell(e.Accepted), numberCell(e.Duplicate), alarming(e.Quarantined, yellow),
+			alarming(e.Unavailable, red), heard, textCell(orDash(counts(e.Refused))),
 		})
 	}
 	p.table([]string{"ENDPOINT", "ACCEPTED", "DUPLICATE", "QUARANTINED", "503", "LAST HEARD", "REFUSED"}, rows)
@@ -214,8 +214,8 @@ func (p *printer) statusOutputs(st admin.Status) {
 			oldest.text = admin.FormatDuration(st.At.Sub(o.Queued.Oldest))
 		}
 		rows = append(rows, []cell{
-			words(o.Name), stateCell(o), words(orDash(o.Level)), numeral(o.Queued.Events), oldest, numeral(o.InFlight), numeral(o.Delivered),
-			numeral(o.Retried), alarming(o.Quarantined, yellow), alarming(o.Dropped, red), alarming(o.Lost, red),
+			textCell(o.Name), stateCell(o), textCell(orDash(o.Level)), numberCell(o.Queued.Events), oldest, numberCell(o.InFlight), numberCell(o.Delivered),
+			numberCell(o.Retried), alarming(o.Quarantined, yellow), alarming(o.Dropped, red), alarming(o.Lost, red),
 		})
 	}
 	p.table([]string{"OUTPUT", "STATE", "DELIVERY LEVEL", "QUEUED", "OLDEST", "IN FLIGHT", "DELIVERED", "RETRIED", "QUARANTINED", "DROPPED", "LOST"}, rows)
@@ -247,6 +247,6 @@ func stateCell(o admin.OutputReport) cell {
 	case o.State == "up":
 		return cell{text: o.State, sgr: green}
 	default:
-		return words(o.State)
+		return textCell(o.State)
 	}
 }

@@ -82,7 +82,7 @@ func (p *printer) traceEvent(e admin.TraceEvent) {
 		if !o.At.IsZero() {
 			at = preciseStamp(o.At)
 		}
-		rows = append(rows, []cell{words(o.Output), outcomeCell(o.Outcome), words(orDash(o.Level)), {text: at}})
+		rows = append(rows, []cell{textCell(o.Output), outcomeCell(o.Outcome), textCell(orDash(o.Level)), {text: at}})
 	}
 	p.table([]string{"OUTPUT", "OUTCOME", "LEVEL", "NOT LATER THAN"}, rows)
 }
@@ -97,13 +97,13 @@ func (p *printer) refusals(t admin.Trace) {
 	}
 	rows := make([][]cell, 0, len(t.Refused))
 	for _, r := range t.Refused {
-		rows = append(rows, []cell{{text: stamp(r.At)}, {text: fmt.Sprint(r.Status)}, words(r.Reason), words(orDash(r.Endpoint)), words(r.Address)})
+		rows = append(rows, []cell{{text: stamp(r.At)}, {text: fmt.Sprint(r.Status)}, textCell(r.Reason), textCell(orDash(r.Endpoint)), textCell(r.Address)})
 	}
 	p.table([]string{"REFUSED AT", "STATUS", "REASON", "ENDPOINT", "FROM"}, rows)
 }
 
 func outcomeCell(outcome string) cell {
-	c := words(outcome)
+	c := textCell(outcome)
 	switch outcome {
 	case outcomeDelivered:
 		c.sgr = green

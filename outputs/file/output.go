@@ -109,11 +109,11 @@ func (o *output) write() {
 	defer o.appender.close()
 	var group []*job
 	for j := range o.work {
-		group = o.gather(append(group[:0], j))
+		group = o.collect(append(group[:0], j))
 		err := o.appender.append(group)
 		if err != nil {
 			// What was handed over meanwhile fails with it: written now, it would stand before what is sent again.
-			group = o.gather(group)
+			group = o.collect(group)
 		}
 		o.setState(err)
 		for _, j := range group {
@@ -125,8 +125,8 @@ func (o *output) write() {
 	}
 }
 
-// gather appends what waits in work to group.
-func (o *output) gather(group []*job) []*job {
+// collect appends what waits in work to group.
+func (o *output) collect(group []*job) []*job {
 	for {
 		select {
 		case j, ok := <-o.work:

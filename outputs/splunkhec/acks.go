@@ -17,7 +17,7 @@ type acks struct {
 	mu       sync.Mutex
 	pending  map[uint64]*pendingAck
 	polling  bool
-	verified bool   // the endpoint has answered a poll
+	verified bool   // the collector has answered a poll
 	last     uint64 // the highest ackId
 	any      bool   // last is valid
 	problem  error  // why the last poll failed
@@ -73,7 +73,7 @@ func (a *acks) add(ctx context.Context, id uint64, done func(error)) {
 	a.polling = true
 	a.mu.Unlock()
 	a.session.lane.out.metrics.pending.Add(1)
-	a.settle(lost, errLostAcks)
+	a.complete(lost, errLostAcks)
 	if start {
 		a.session.lane.out.wg.Go(a.poll)
 	}
@@ -89,8 +89,8 @@ func (a *acks) drain() []*pendingAck {
 	return all
 }
 
-// settle ends requests that are in pending no more.
-func (a *acks) settle(list []*pendingAck, err error) {
+// complete ends requests that are in pending no more.
+func (a *acks) complete(list []*pendingAck, err error) {
 	o := a.session.lane.out
 	for _, p := range list {
 		p.stop()
@@ -111,20 +111,20 @@ func (a *acks) giveUp(id uint64, p *pendingAck, err error) {
 	}
 	a.mu.Unlock()
 	if mine {
-		a.settle([]*pendingAck{p}, err)
+		a.complete([]*pendingAck{p}, err)
 	}
 }
 
-// giveUpAll ends all requests and has the endpoint verified before the next.
+// giveUpAll ends all requests and has the collector verified before the next.
 func (a *acks) giveUpAll(err error) {
 	a.mu.Lock()
 	all := a.drain()
 	a.verified = false
 	a.mu.Unlock()
-	a.settle(all, err)
+	a.complete(all, err)
 }
 
-// verify makes sure, before a session posts its first events, that the endpoint acknowledges at all. Without it a
+// verify makes sure, before a session posts its first events, that the collector acknowledges at all. Without it a
 // token whose acknowledgement is off would take the same events again and again. The caller holds the turn.
 func (a *acks) verify(ctx context.Context) error {
 	a.mu.Lock()
@@ -161,14 +161,14 @@ func (a *acks) expire() {
 	}
 	o.metrics.unconfirmed.Add(float64(len(late)))
 	a.session.lane.abandon(a.session)
-	a.settle(late, o.unconfirmed(a.session.lane.endpoint, problem))
+	a.complete(late, o.unconfirmed(a.session.lane.collector, problem))
 }
 
 // unconfirmed is the error for events without acknowledgement.
-func (o *Output) unconfirmed(e *endpoint, problem error) error {
+func (o *Output) unconfirmed(e *collector, problem error) error {
 	if problem != nil {
 		return fmt.Errorf("not acknowledged within %v: %w", o.settings.AckTimeout, problem)
 	}
-	return o.endpointError(e, fmt.Errorf("not acknowledged within %v, sending again: behind a load balancer "+
+	return o.collectorError(e, fmt.Errorf("not acknowledged within %v, sending again: behind a load balancer "+
 		"acknowledgement needs sticky sessions; otherwise the indexers are behind", o.settings.AckTimeout))
 }

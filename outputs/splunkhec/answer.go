@@ -11,10 +11,10 @@ import (
 	"unicode"
 )
 
-// answer is what an endpoint said to one request. Its text comes from outside: it is cut, cleaned and freed of the
+// answer is what a collector said to one request. Its text comes from outside: it is cut, cleaned and freed of the
 // token before anybody sees it.
 type answer struct {
-	from       string // the endpoint's base URL
+	from       string // the collector's base URL
 	status     int    // HTTP status
 	code       int    // HEC code, noCode when the body has none
 	event      int    // invalid-event-number, noEvent when the body has none
@@ -61,7 +61,7 @@ func (c *hecCode) UnmarshalJSON(text []byte) error {
 }
 
 // parseAnswer reads status, headers and body. It never fails: what it can't read is not HEC's.
-// redact takes the token out of what the endpoint may have echoed.
+// redact takes the token out of what the collector may have echoed.
 func parseAnswer(status int, header http.Header, body []byte, redact func(string) string, now time.Time) answer {
 	a := answer{status: status, code: noCode, event: noEvent, retryAfter: retryAfter(header, now)}
 	body = bytes.TrimSpace(body)
@@ -69,12 +69,12 @@ func parseAnswer(status int, header http.Header, body []byte, redact func(string
 	switch err := json.Unmarshal(body, &r); {
 	case err == nil && len(body) > 0 && body[0] == '{':
 		a.fill(r)
-		a.text = clean(redact(r.Text))
+		a.text = plainText(redact(r.Text))
 	case json.Valid(body) && len(body) > 0: // OpenTelemetry's receiver answers some mistakes with a bare string
-		a.text = clean(redact(strings.Trim(string(body), `"`)))
+		a.text = plainText(redact(strings.Trim(string(body), `"`)))
 	case len(body) > 0:
 		a.isHTML = body[0] != '{' // else an answer that broke off
-		a.text = clean(redact(string(body)))
+		a.text = plainText(redact(string(body)))
 	}
 	return a
 }
@@ -91,8 +91,8 @@ func (a *answer) fill(r reply) {
 	}
 }
 
-// clean makes text from outside fit for one line of a log.
-func clean(text string) string {
+// plainText makes text from outside fit for one line of a log.
+func plainText(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) {
 			return ' '
@@ -108,7 +108,7 @@ func clean(text string) string {
 	return strings.Join(strings.Fields(text), " ")
 }
 
-// String says what the endpoint answered, in one line.
+// String says what the collector answered, in one line.
 func (a *answer) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "HTTP %d", a.status)

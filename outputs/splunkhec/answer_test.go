@@ -129,7 +129,7 @@ func TestRetryAfter(t *testing.T) {
 func TestAnswerNamesItsEvent(t *testing.T) {
 	t.Parallel()
 	a := parseAnswer(400, nil, []byte(`{"text":"Invalid data format","code":6,"invalid-event-number":12,"ackId":3}`), plain, time.Now())
-	if a.event != 12 || a.code != 6 || !a.hasAckID || a.ackID != 3 || a.verdict() != poison {
+	if a.event != 12 || a.code != 6 || !a.hasAckID || a.ackID != 3 || a.verdict() != rejectedEvent {
 		t.Errorf("%+v", a)
 	}
 	if got, want := a.String(), `HTTP 400, code 6 "Invalid data format" at event 12`; got != want {

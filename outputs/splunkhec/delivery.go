@@ -100,7 +100,7 @@ func (d *delivery) send(part []int, slow *bool) error {
 	if err != nil {
 		return err
 	}
-	ans, err := d.out.exchange(d.ctx, b, delivered)
+	ans, err := d.out.postWithFailover(d.ctx, b, delivered)
 	v := ans.verdict()
 	if err != nil || v != accepted && v != slowDown {
 		d.forget()
@@ -162,7 +162,7 @@ func (d *delivery) judge(part []int, ans *answer, v verdict) error {
 	case tooLarge:
 		d.out.lowerLimit(d.batch, part)
 		return d.divide(part, ans)
-	case poison:
+	case rejectedEvent:
 		// Splunk Cloud answers code 6 at event 0 to a request that is too long, so the first event is believed to be at
 		// fault only when it is alone.
 		if n := ans.event; n != noEvent && n < len(part) && (n > 0 || ans.code != 6) {

@@ -1,6 +1,6 @@
 // Package splunkhec delivers to Splunk's HTTP Event Collector, and to what speaks its language.
 //
-//	Send ─▶ delivery ─▶ encode, gzip ─▶ exchange ─▶ pool picks an endpoint ─▶ session posts ─▶ answer ─▶ verdict
+//	Send ─▶ delivery ─▶ encode, gzip ─▶ post ─▶ pool picks a collector ─▶ session posts ─▶ answer ─▶ verdict
 //	  ▲        │ ▲                                   (round robin, health)     (connections,             │
 //	  │        │ └──────────── parts that are left, halves, the rest ───────── cookies, channel) ◀───────┘
 //	  │        └─▶ done: nil, refused records, or why to send again                 │
@@ -21,9 +21,9 @@
 // HTTP status and HEC code decide, the text never: it differs between releases.
 //
 //	200 with code 0, 24, 25               taken (24, 25: and slow down)
-//	408, 425, 429, 5xx; 8, 9, 18-20, 23,  temporary: another endpoint, then again later; Retry-After is obeyed within
+//	408, 425, 429, 5xx; 8, 9, 18-20, 23,  temporary: another collector, then again later; Retry-After is obeyed within
 //	26, 27, a broken connection           five minutes
-//	401, 404, redirects, other 4xx;       hold: another endpoint, then again slowly, with the alarm raised, until it is
+//	401, 404, redirects, other 4xx;       hold: another collector, then again slowly, with the alarm raised, until it is
 //	1-5, 10, 11, 14, 16, 17, 21, 22, 28   mended; nothing is lost
 //	413, and code 6 at event 0            halved
 //	400 with 6, 12, 13, 15                the named event is refused for good, the others are sent again; without a
@@ -44,7 +44,7 @@
 //
 // # Indexer acknowledgement
 //
-// An accepted request is delivered when its ackId is true. Each lane (a request's place at one endpoint) has one
+// An accepted request is delivered when its ackId is true. Each lane (a request's place at one collector) has one
 // connection, one cookie jar and one channel, so that polls go to the node that took the events; it posts or polls, one
 // at a time, so that a channel's ackIds only grow. One that doesn't grow shows a restart, and everything pending on that
 // channel is sent again. Before a channel is first used a poll makes sure that acknowledgement is on: a token

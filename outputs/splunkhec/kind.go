@@ -87,22 +87,22 @@ func build(env outputs.Env, settings Settings, token, proxyAuth secret.Value) (*
 		if err != nil {
 			return nil, fmt.Errorf("urls: %w", err)
 		}
-		o.pool.endpoints = append(o.pool.endpoints, o.newEndpoint(base))
+		o.pool.collectors = append(o.pool.collectors, o.newCollector(base))
 	}
 	o.metrics = newMetrics(env.Name, o.pool.up)
 	return o, nil
 }
 
-func (o *Output) newEndpoint(base *url.URL) *endpoint {
-	collector := base.String() + collectorPath
-	e := &endpoint{base: base.String(), scheme: base.Scheme, host: base.Hostname(), event: collector + "/event",
-		ack: collector + "/ack", healthURL: collector + "/health"}
+func (o *Output) newCollector(base *url.URL) *collector {
+	services := base.String() + collectorPath
+	e := &collector{base: base.String(), scheme: base.Scheme, host: base.Hostname(), event: services + "/event",
+		ack: services + "/ack", healthURL: services + "/health"}
 	lanes := 1
 	if o.settings.IndexerAck {
 		lanes = o.settings.MaxRequestsInFlight
 	}
 	for range lanes {
-		e.free = append(e.free, &lane{out: o, endpoint: e})
+		e.free = append(e.free, &lane{out: o, collector: e})
 	}
 	return e
 }

@@ -9,7 +9,7 @@ import (
 
 // metrics are what one output counts, each with the output's name as a label.
 type metrics struct {
-	requests    *prometheus.CounterVec // by endpoint, HTTP status and HEC code
+	requests    *prometheus.CounterVec // by collector, HTTP status and HEC code
 	seconds     prometheus.Histogram
 	events      prometheus.Counter
 	rejected    prometheus.Counter
@@ -73,7 +73,7 @@ func (m *metrics) collect(ch chan<- prometheus.Metric) {
 // maxKnownCode bounds the labels' values: a code comes from outside.
 const maxKnownCode = 99
 
-func (m *metrics) request(e *endpoint, a *answer, err error, took time.Duration) {
+func (m *metrics) request(e *collector, a *answer, err error, took time.Duration) {
 	status, code := "error", "none"
 	if err == nil {
 		status = strconv.Itoa(a.status)

@@ -98,7 +98,7 @@ func (o *Output) Status() outputs.Status {
 		s.State = outputs.StateDown
 	}
 	o.expiry.Tell(&s)
-	if len(o.pool.endpoints) > 1 { // with one, the output's own state says it
+	if len(o.pool.collectors) > 1 { // with one, the output's own state says it
 		for _, err := range problems {
 			s.Warnings = append(s.Warnings, err.Error())
 		}
@@ -129,7 +129,7 @@ func (o *Output) Close(ctx context.Context) error {
 	}
 	o.end(errClosed)
 	<-idle
-	for _, e := range o.pool.endpoints {
+	for _, e := range o.pool.collectors {
 		for _, l := range e.free {
 			l.close()
 		}

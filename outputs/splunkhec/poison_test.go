@@ -193,7 +193,7 @@ func TestWrongNumber(t *testing.T) {
 		out.wg.Add(1)
 		d := out.newDelivery(t.Context(), outputtest.Records(t, 1, 4), func(error) {})
 		d.parts = nil
-		if err := d.judge([]int{0, 1, 2, 3}, &a, poison); err != nil || len(d.parts) != 2 || len(d.rejected) != 0 {
+		if err := d.judge([]int{0, 1, 2, 3}, &a, rejectedEvent); err != nil || len(d.parts) != 2 || len(d.rejected) != 0 {
 			t.Errorf("parts %v, refused %v, %v: want two halves", d.parts, d.rejected, err)
 		}
 		d.parts = nil

@@ -107,26 +107,26 @@ func (a *acks) ask() bool {
 		}
 	}
 	a.mu.Unlock()
-	a.settle(confirmed, nil)
+	a.complete(confirmed, nil)
 	if disabled := (*ackDisabledError)(nil); errors.As(err, &disabled) {
 		a.giveUpAll(&outputs.BlockedError{Err: err})
 	}
-	if err != nil && o.env.CheckOwner() != nil { // nobody asks any more, so nothing more is confirmed
+	if err != nil && o.env.CheckOwner() != nil { // noneTook asks any more, so nothing more is confirmed
 		a.giveUpAll(outputs.ErrNotOwner)
 	}
 	return len(confirmed) > 0
 }
 
-// ackDisabledError says that an endpoint gives no acknowledgements.
+// ackDisabledError says that a collector gives no acknowledgements.
 type ackDisabledError struct{ err error }
 
 func (e *ackDisabledError) Error() string { return e.err.Error() }
 func (e *ackDisabledError) Unwrap() error { return e.err }
 
-// query asks the endpoint for ids. The caller holds the turn.
+// query asks the collector for ids. The caller holds the turn.
 func (a *acks) query(ctx context.Context, ids []uint64) (map[uint64]bool, error) {
 	s := a.session
-	o, e := s.lane.out, s.lane.endpoint
+	o, e := s.lane.out, s.lane.collector
 	text, err := json.Marshal(map[string][]uint64{"acks": ids})
 	if err != nil {
 		return nil, err
@@ -139,9 +139,9 @@ func (a *acks) query(ctx context.Context, ids []uint64) (map[uint64]bool, error)
 	if found, ok := parseAcks(data); ok && ans.status == http.StatusOK {
 		return found, nil
 	}
-	err = o.endpointError(e, fmt.Errorf("asking for acknowledgements: %w", ans.err()))
+	err = o.collectorError(e, fmt.Errorf("asking for acknowledgements: %w", ans.err()))
 	switch v := ans.verdict(); {
-	case ans.code == 14, ans.status == http.StatusNotFound, v == poison, v == accepted:
+	case ans.code == 14, ans.status == http.StatusNotFound, v == rejectedEvent, v == accepted:
 		return nil, &ackDisabledError{err}
 	case v == blocked:
 		return nil, &outputs.BlockedError{Err: err}

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// pool knows how the endpoints are. Requests go to the healthy ones in turn. One that failed is left alone for a
+// pool knows how the collectors are. Requests go to the healthy ones in turn. One that failed is left alone for a
 // while of its own, doubling from minDown to maxDown, and is then asked for its health in the background, so that a
-// dead endpoint costs a live one no time. Only when none is healthy does a request try an unhealthy one, and these take
+// dead collector costs a live one no time. Only when none is healthy does a request try an unhealthy one, and these take
 // turns, too: the jitter of their rests must not decide how soon one that is back is found.
 type pool struct {
-	now       func() time.Time
-	check     func(*endpoint) // starts a health check in the background
-	mu        sync.Mutex
-	endpoints []*endpoint
-	next      int // where the turn is
-	last      *endpoint
+	now        func() time.Time
+	check      func(*collector) // starts a health check in the background
+	mu         sync.Mutex
+	collectors []*collector
+	next       int // where the turn is
+	last       *collector
 }
 
 const (
@@ -25,7 +25,7 @@ const (
 	maxDown = time.Minute
 )
 
-// health is what the pool knows of one endpoint; the pool's mutex guards it.
+// health is what the pool knows of one collector; the pool's mutex guards it.
 type health struct {
 	fails    int       // in a row
 	down     bool      // not to be used while others are up
@@ -35,15 +35,15 @@ type health struct {
 	problem  error // the last failure
 }
 
-// pick returns the endpoint for one request: the next healthy one that isn't in tried, else the next unhealthy one, which
+// pick returns the collector for one request: the next healthy one that isn't in tried, else the next unhealthy one, which
 // must have rested long enough if another was tried already. nil means none; wait is then how long all of them asked to
 // be left alone, 0 if they didn't.
-func (p *pool) pick(tried []*endpoint) (ep *endpoint, wait time.Duration) {
+func (p *pool) pick(tried []*collector) (ep *collector, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
 	p.revive(now)
-	for i := range p.endpoints {
+	for i := range p.collectors {
 		if e := p.inTurn(i); !e.health.down && !slices.Contains(tried, e) {
 			return p.take(i), 0
 		}
@@ -51,8 +51,8 @@ func (p *pool) pick(tried []*endpoint) (ep *endpoint, wait time.Duration) {
 	return p.pickUnhealthy(now, tried)
 }
 
-func (p *pool) pickUnhealthy(now time.Time, tried []*endpoint) (ep *endpoint, wait time.Duration) {
-	for i := range p.endpoints {
+func (p *pool) pickUnhealthy(now time.Time, tried []*collector) (ep *collector, wait time.Duration) {
+	for i := range p.collectors {
 		e := p.inTurn(i)
 		h := &e.health
 		if left := h.blocked.Sub(now); left > 0 {
@@ -69,23 +69,23 @@ func (p *pool) pickUnhealthy(now time.Time, tried []*endpoint) (ep *endpoint, wa
 	return nil, wait
 }
 
-// inTurn is the endpoint whose turn comes after i others.
-func (p *pool) inTurn(i int) *endpoint { return p.endpoints[(p.next+i)%len(p.endpoints)] }
+// inTurn is the collector whose turn comes after i others.
+func (p *pool) inTurn(i int) *collector { return p.collectors[(p.next+i)%len(p.collectors)] }
 
-// take gives the turn to that endpoint, and the next one to the endpoint behind it.
-func (p *pool) take(i int) *endpoint {
+// take gives the turn to that collector, and the next one to the collector behind it.
+func (p *pool) take(i int) *collector {
 	p.last = p.inTurn(i)
-	p.next = (p.next + i + 1) % len(p.endpoints)
+	p.next = (p.next + i + 1) % len(p.collectors)
 	return p.last
 }
 
-// revive starts the health checks that are due. Without a healthy endpoint the requests themselves are the check.
+// revive starts the health checks that are due. Without a healthy collector the requests themselves are the check.
 func (p *pool) revive(now time.Time) {
 	up := false
-	for _, e := range p.endpoints {
+	for _, e := range p.collectors {
 		up = up || !e.health.down
 	}
-	for _, e := range p.endpoints {
+	for _, e := range p.collectors {
 		h := &e.health
 		if up && h.down && !h.checking && !h.until.After(now) && !h.blocked.After(now) {
 			h.checking = true
@@ -94,32 +94,32 @@ func (p *pool) revive(now time.Time) {
 	}
 }
 
-// checked notes the result of a health check. A healthy endpoint gets requests again; its count of failures stays
+// checked notes the result of a health check. A healthy collector gets requests again; its count of failures stays
 // until one succeeds, so that a health page that knows nothing of the token doesn't reset the back-off.
-func (p *pool) checked(e *endpoint, err error) {
+func (p *pool) checked(e *collector, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e.health.checking = false
 	if err != nil {
-		p.rest(e, err)
+		p.markDown(e, err)
 		return
 	}
 	e.health.down = false
 }
 
 // failed notes that a request to e failed, and returns whether that is news: another problem than before.
-func (p *pool) failed(e *endpoint, err error, retryAfter time.Duration) (news bool) {
+func (p *pool) failed(e *collector, err error, retryAfter time.Duration) (news bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	news = e.health.problem == nil || e.health.problem.Error() != err.Error()
-	p.rest(e, err)
+	p.markDown(e, err)
 	if retryAfter > 0 {
 		e.health.blocked = p.now().Add(retryAfter)
 	}
 	return news
 }
 
-func (p *pool) rest(e *endpoint, err error) {
+func (p *pool) markDown(e *collector, err error) {
 	h := &e.health
 	h.down, h.problem = true, err
 	d := min(minDown<<min(h.fails, 10), maxDown)
@@ -127,8 +127,8 @@ func (p *pool) rest(e *endpoint, err error) {
 	h.until = p.now().Add(d/2 + rand.N(d/2+1)) //nolint:gosec // jitter
 }
 
-// worked notes that e answered well, and returns whether that is news.
-func (p *pool) worked(e *endpoint) (news bool) {
+// succeeded notes that e answered well, and returns whether that is news.
+func (p *pool) succeeded(e *collector) (news bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	news = e.health.problem != nil
@@ -137,11 +137,11 @@ func (p *pool) worked(e *endpoint) (news bool) {
 	return news
 }
 
-// untried returns the last problems of the endpoints that are not in tried.
-func (p *pool) untried(tried []*endpoint) (problems []error) {
+// untried returns the last problems of the collectors that are not in tried.
+func (p *pool) untried(tried []*collector) (problems []error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, e := range p.endpoints {
+	for _, e := range p.collectors {
 		if e.health.problem != nil && !slices.Contains(tried, e) {
 			problems = append(problems, e.health.problem)
 		}
@@ -149,11 +149,11 @@ func (p *pool) untried(tried []*endpoint) (problems []error) {
 	return problems
 }
 
-// snapshot returns the problems of the endpoints that are down and the one used last (nil: none yet).
-func (p *pool) snapshot() (problems []error, last *endpoint) {
+// snapshot returns the problems of the collectors that are down and the one used last (nil: none yet).
+func (p *pool) snapshot() (problems []error, last *collector) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, e := range p.endpoints {
+	for _, e := range p.collectors {
 		if e.health.problem != nil {
 			problems = append(problems, e.health.problem)
 		}
@@ -161,12 +161,12 @@ func (p *pool) snapshot() (problems []error, last *endpoint) {
 	return problems, p.last
 }
 
-// up counts the endpoints that work as far as is known.
+// up counts the collectors that work as far as is known.
 func (p *pool) up() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := 0
-	for _, e := range p.endpoints {
+	for _, e := range p.collectors {
 		if !e.health.down {
 			n++
 		}

@@ -16,7 +16,7 @@ import (
 // indexer_ack a poll. Only with probe_event = true one real event is sent.
 func (o *Output) Probe(ctx context.Context) ([]outputs.Finding, error) {
 	var findings []outputs.Finding
-	for _, e := range o.pool.endpoints {
+	for _, e := range o.pool.collectors {
 		text, err := o.probe(ctx, e)
 		if err != nil {
 			findings = append(findings, outputs.Finding{Target: e.base, Text: o.redact(withoutURL(err).Error())})
@@ -27,11 +27,11 @@ func (o *Output) Probe(ctx context.Context) ([]outputs.Finding, error) {
 	return findings, ctx.Err()
 }
 
-func (o *Output) probe(ctx context.Context, e *endpoint) (string, error) {
+func (o *Output) probe(ctx context.Context, e *collector) (string, error) {
 	if err := o.askHealth(ctx, e); err != nil {
 		return "", err
 	}
-	s := o.newSession(&lane{out: o, endpoint: e}, o.env.Now())
+	s := o.newSession(&lane{out: o, collector: e}, o.env.Now())
 	defer s.disconnect()
 	found := []string{"healthy", "token accepted"}
 	for _, index := range o.routing.indexes {
@@ -69,7 +69,7 @@ func (o *Output) probePost(ctx context.Context, s *session, index, event string)
 	if err != nil {
 		return answer{}, err
 	}
-	ans, _, err := s.do(ctx, http.MethodPost, s.lane.endpoint.event, &body{bytes: text}, maxAnswer)
+	ans, _, err := s.do(ctx, http.MethodPost, s.lane.collector.event, &body{bytes: text}, maxAnswer)
 	return ans, err
 }
 
@@ -82,7 +82,7 @@ func (o *Output) probeIndex(ctx context.Context, s *session, index string) error
 	switch v := ans.verdict(); {
 	case v == wrongIndex:
 		return fmt.Errorf("index %q: %w", index, ans.err())
-	case v == poison, ans.code == 5, v == accepted, v == slowDown:
+	case v == rejectedEvent, ans.code == 5, v == accepted, v == slowDown:
 		return nil
 	default:
 		return ans.err()

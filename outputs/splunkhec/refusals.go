@@ -7,13 +7,13 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
-// lately is how long ago an accepted event still shows that token and way are right.
-const lately = 10 * time.Minute
+// recentSuccess is how long ago an accepted event still shows that token and way are right.
+const recentSuccess = 10 * time.Minute
 
-// acceptedLately reports whether events were accepted so lately that a refusal is about what is in the request.
-func (o *Output) acceptedLately() bool {
+// acceptedRecently reports whether events were accepted so lately that a refusal is about what is in the request.
+func (o *Output) acceptedRecently() bool {
 	at := o.accepted.Load()
-	return at != 0 && o.env.Now().Sub(time.Unix(0, at)) < lately
+	return at != 0 && o.env.Now().Sub(time.Unix(0, at)) < recentSuccess
 }
 
 // allRefused judges a batch of which every event was refused. Nil says that they are at fault, and to be quarantined: one that came alone,

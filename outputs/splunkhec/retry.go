@@ -47,7 +47,7 @@ func (o *Output) retryShortly(ctx context.Context, resp *http.Response, err erro
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	if !o.passesSoon(resp, err) {
+	if !o.isTransient(resp, err) {
 		return false, nil
 	}
 	if err := o.env.CheckOwner(); err != nil {
@@ -56,9 +56,9 @@ func (o *Output) retryShortly(ctx context.Context, resp *http.Response, err erro
 	return true, nil
 }
 
-// passesSoon reports whether a failure is worth a short retry: nothing that took a timeout to fail, that no repetition
+// isTransient reports whether a failure is worth a short retry: nothing that took a timeout to fail, that no repetition
 // fixes, or that asks for a longer pause.
-func (o *Output) passesSoon(resp *http.Response, err error) bool {
+func (o *Output) isTransient(resp *http.Response, err error) bool {
 	if err != nil {
 		var timeout net.Error
 		return !needsOperator(err) && (!errors.As(err, &timeout) || !timeout.Timeout())

@@ -13,22 +13,22 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 )
 
-// endpoint is one URL.
-type endpoint struct {
+// collector is one URL.
+type collector struct {
 	base                  string // as configured, for people
 	scheme                string
 	host                  string // for the TLS server name
 	event, ack, healthURL string // full URLs
 
-	health health // guarded by the pool
-	odd    oddAnswers
+	health     health // guarded by the pool
+	unexpected unexpectedAnswers
 
 	mu   sync.Mutex
 	free []*lane // with indexer_ack those without a request, the last used one on top; else the one that all share
 }
 
 // enter returns the lane for one request. There are as many as requests may be under way.
-func (e *endpoint) enter() *lane {
+func (e *collector) enter() *lane {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	last := len(e.free) - 1
@@ -40,7 +40,7 @@ func (e *endpoint) enter() *lane {
 }
 
 // exit gives a lane back.
-func (e *endpoint) exit(l *lane) {
+func (e *collector) exit(l *lane) {
 	if !l.out.settings.IndexerAck {
 		return
 	}
@@ -49,12 +49,12 @@ func (e *endpoint) exit(l *lane) {
 	e.free = append(e.free, l)
 }
 
-// lane is a place for requests at one endpoint. Without indexer_ack an endpoint has one that all requests share.
+// lane is a place for requests at one collector. Without indexer_ack a collector has one that all requests share.
 // With it there are as many as requests may be under way, each with one connection and one channel of its own, used
 // by one request at a time: a channel's ackIds then come in order, and polls go where the events went.
 type lane struct {
-	out      *Output
-	endpoint *endpoint
+	out       *Output
+	collector *collector
 
 	mu      sync.Mutex
 	session *session
@@ -143,7 +143,7 @@ func (s *session) connect() (*retryablehttp.Client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.client == nil {
-		c, err := s.lane.out.newHTTPClient(s.lane.endpoint, s.jar)
+		c, err := s.lane.out.newHTTPClient(s.lane.collector, s.jar)
 		if err != nil {
 			return nil, err
 		}
@@ -175,7 +175,7 @@ func (s *session) do(ctx context.Context, method, url string, b *body, limit int
 	}
 	o := s.lane.out
 	if resp.TLS != nil {
-		o.expiry.SetPeer(s.lane.endpoint.base, *resp.TLS)
+		o.expiry.SetPeer(s.lane.collector.base, *resp.TLS)
 	}
 	ans := parseAnswer(resp.StatusCode, resp.Header, data, o.redact, o.env.Now())
 	ans.lenient = o.settings.Success == successStatus

@@ -24,8 +24,8 @@ const (
 	proxyNone = "none"
 )
 
-// newHTTPClient makes a client with connections of its own, so that closing one endpoint's touches no other's.
-func (o *Output) newHTTPClient(e *endpoint, jar http.CookieJar) (*http.Client, error) {
+// newHTTPClient makes a client with connections of its own, so that closing one collector's touches no other's.
+func (o *Output) newHTTPClient(e *collector, jar http.CookieJar) (*http.Client, error) {
 	t := &http.Transport{
 		Proxy:                  o.proxy,
 		DialContext:            o.dialOwned,

@@ -9,14 +9,14 @@ import (
 type verdict int
 
 const (
-	accepted   verdict = iota + 1 // taken; with indexer_ack only its ackId is worth something
-	slowDown                      // taken, and asked to slow down
-	retry                         // not now: the same request may work later, or elsewhere
-	blocked                       // not until somebody mends something
-	poison                        // one event is at fault, named or not
-	suspect                       // refused by something that is no HEC: a firewall that dislikes one event, or whoever refuses all
-	wrongIndex                    // an event's index is not one of the token's
-	tooLarge                      // the request is too long
+	accepted      verdict = iota + 1 // taken; with indexer_ack only its ackId is worth something
+	slowDown                         // taken, and asked to slow down
+	retry                            // not now: the same request may work later, or elsewhere
+	blocked                          // not until somebody mends something
+	rejectedEvent                    // one event is at fault, named or not
+	suspect                          // refused by something that is no HEC: a firewall that dislikes one event, or whoever refuses all
+	wrongIndex                       // an event's index is not one of the token's
+	tooLarge                         // the request is too long
 )
 
 // codes are the HEC codes that decide by themselves, for answers of status 2xx and 400. Sources: Splunk's
@@ -32,7 +32,7 @@ func codeVerdict(code int) (verdict, bool) {
 	case 5: // No data: nothing of ours is empty, so something on the way drops bodies
 		return blocked, true
 	case 6, 12, 13, 15: // format, event missing, event blank, indexed fields
-		return poison, true
+		return rejectedEvent, true
 	case 7: // Incorrect index
 		return wrongIndex, true
 	case 10, 11, 14, 28: // the channel is missing or invalid, acknowledgement is disabled
@@ -59,15 +59,15 @@ func (a *answer) verdict() verdict {
 		return tooLarge
 	case a.status == http.StatusBadRequest:
 		return a.badRequest()
-	case a.status >= 400 && !a.isHEC && !aboutTheWay(a.status):
+	case a.status >= 400 && !a.isHEC && !isAboutTransport(a.status):
 		return suspect
 	default: // a redirect, 401, 404, 405, 407, 415, a HEC code, ...
 		return blocked
 	}
 }
 
-// aboutTheWay reports whether a status is about the request's way, login or form, whatever is in it.
-func aboutTheWay(status int) bool {
+// isAboutTransport reports whether a status is about the request's way, login or form, whatever is in it.
+func isAboutTransport(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusProxyAuthRequired, http.StatusUnsupportedMediaType:
 		return true
@@ -103,7 +103,7 @@ func (a *answer) badRequest() verdict {
 	case a.isHEC:
 		return blocked // a newer 400 code: most are about the token or the channel
 	default:
-		return poison // no code at all: the events are divided until the one at fault is alone
+		return rejectedEvent // no code at all: the events are divided until the one at fault is alone
 	}
 }
 

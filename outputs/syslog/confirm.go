@@ -54,14 +54,14 @@ func (s *stream) keep() {
 	}
 }
 
-// waiting counts the flights.
+// waiting counts the batches.
 func (s *stream) waiting() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.flights.len()
+	return s.batches.len()
 }
 
-// confirm settles the flights whose last byte is acknowledged, and has been for the reset grace. It returns how many
+// confirm completes the batches whose last byte is acknowledged, and has been for the reset grace. It returns how many
 // remain and whether the peer took anything since the last time.
 func (s *stream) confirm(grace time.Duration) (open int, moved bool) {
 	h, err := s.meter.health()
@@ -82,8 +82,8 @@ func (s *stream) confirm(grace time.Duration) (open int, moved bool) {
 	if s.unread != nil {
 		s.unread.trim(h.acknowledged, window)
 	}
-	for i := range s.flights.len() {
-		f := s.flights.at(i)
+	for i := range s.batches.len() {
+		f := s.batches.at(i)
 		if f.end > h.acknowledged {
 			break
 		}
@@ -94,12 +94,12 @@ func (s *stream) confirm(grace time.Duration) (open int, moved bool) {
 	s.mu.Unlock()
 	for {
 		s.mu.Lock()
-		open = s.flights.len()
-		if open == 0 || s.flights.at(0).acked.IsZero() || now.Sub(s.flights.at(0).acked) < grace {
+		open = s.batches.len()
+		if open == 0 || s.batches.at(0).acked.IsZero() || now.Sub(s.batches.at(0).acked) < grace {
 			s.mu.Unlock()
 			return open, moved
 		}
-		f := s.flights.pop()
+		f := s.batches.pop()
 		s.records -= f.n
 		s.proven = true
 		if s.unread != nil {
@@ -107,7 +107,7 @@ func (s *stream) confirm(grace time.Duration) (open int, moved bool) {
 		}
 		s.mu.Unlock()
 		s.counts.confirmed(outputs.KernelAcknowledged, f.n)
-		f.settle(nil)
+		f.complete(nil)
 		wakeUp(s.settled)
 	}
 }

@@ -37,7 +37,7 @@ type datagram struct {
 	err error
 }
 
-func newDatagram(c *dialled, e encoder, timeout time.Duration, counts *counters, pace *rate.Limiter) *datagram {
+func newDatagram(c *dialed, e encoder, timeout time.Duration, counts *counters, pace *rate.Limiter) *datagram {
 	d := &datagram{addr: c.addr, conn: c.meter.Conn, meter: c.meter, encoder: e, counts: counts, timeout: timeout, pace: pace}
 	if udp, ok := d.conn.(*net.UDPConn); ok {
 		d.batcher = ipv4.NewPacketConn(udp)
@@ -181,4 +181,4 @@ func (d *datagram) shutdown(context.Context) error {
 
 func (d *datagram) level() outputs.Level { return outputs.Written }
 
-func (*datagram) worn() bool { return false }
+func (*datagram) expired() bool { return false }

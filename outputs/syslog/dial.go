@@ -16,8 +16,8 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/outputs/tlsclient"
 )
 
-// dialled is a connection on which nothing was sent yet but the TLS handshake.
-type dialled struct {
+// dialed is a connection on which nothing was sent yet but the TLS handshake.
+type dialed struct {
 	addr    address
 	conn    net.Conn // what to write to: *tls.Conn or the meter
 	meter   *meter
@@ -35,7 +35,7 @@ type connector struct {
 }
 
 // dial connects to one address. Names are looked up anew each time; every IP address of a name is tried.
-func (c *connector) dial(ctx context.Context, a address) (*dialled, error) {
+func (c *connector) dial(ctx context.Context, a address) (*dialed, error) {
 	d, err := c.connect(ctx, a)
 	if err != nil {
 		return nil, at(ctx, a, err)
@@ -51,7 +51,7 @@ func at(ctx context.Context, a address, err error) error {
 	return &addressError{a, err}
 }
 
-func (c *connector) connect(ctx context.Context, a address) (*dialled, error) {
+func (c *connector) connect(ctx context.Context, a address) (*dialed, error) {
 	raw, err := c.socket(ctx, a)
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (c *connector) connect(ctx context.Context, a address) (*dialled, error) {
 	if err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
-	d := &dialled{addr: a, conn: m, meter: m, at: time.Now()}
+	d := &dialed{addr: a, conn: m, meter: m, at: time.Now()}
 	if !a.tls() {
 		return d, nil
 	}
@@ -87,7 +87,7 @@ func (c *connector) socket(ctx context.Context, a address) (net.Conn, error) {
 	}
 }
 
-func (c *connector) handshake(ctx context.Context, d *dialled) error {
+func (c *connector) handshake(ctx context.Context, d *dialed) error {
 	config, err := c.settings.Config(d.addr.host, c.now)
 	if err != nil {
 		return err
@@ -159,9 +159,9 @@ func (e addressErrors) classify() error {
 	return &outputs.BlockedError{Err: e}
 }
 
-// judge is classify for one connection that ended without having delivered anything: with TLS 1.3, the refusal of our
+// classify is classify for one connection that ended without having delivered anything: with TLS 1.3, the refusal of our
 // certificate comes after the handshake.
-func judge(err error, proven bool) error {
+func classify(err error, proven bool) error {
 	if !proven && forOperator(err) {
 		return &outputs.BlockedError{Err: err}
 	}

@@ -39,14 +39,14 @@ func newOutput(env outputs.Env, s *Settings, addresses []address, e, renderer en
 		expiry: tlsclient.NewExpiry(&s.Settings, env.Now), counts: newCounters(env.Name), refusals: newRefusals(),
 		pace: rate.NewLimiter(rate.Limit(s.MaxRate), datagramBatch)}
 	o.encoder = &counting{inner: e, cut: o.counts.cut}
-	o.goodbyes, o.abandon = context.WithCancel(context.Background())
+	o.closing, o.abandon = context.WithCancel(context.Background())
 	o.connector = &connector{settings: s, expiry: o.expiry, now: env.Now, owner: env.CheckOwner}
 	o.status = outputs.Status{State: outputs.StateIdle, Peer: addresses[0].String()}
 	return o
 }
 
 // wrap gives a connection its protocol.
-func (o *Output) wrap(ctx context.Context, d *dialled) (link, error) {
+func (o *Output) wrap(ctx context.Context, d *dialed) (link, error) {
 	switch {
 	case d.addr.relp():
 		return o.openRELP(ctx, d)

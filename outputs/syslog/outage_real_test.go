@@ -56,7 +56,7 @@ func count(got []counterparts.Record, n int) tally {
 	return c
 }
 
-// settle waits until the daemon has read all that o has sent, and then until it writes nothing more.
+// complete waits until the daemon has read all that o has sent, and then until it writes nothing more.
 func settle(t *testing.T, d *counterparts.Daemon, o *Output, n int) tally {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

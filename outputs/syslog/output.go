@@ -40,7 +40,7 @@ type Output struct {
 	lastPeer  string    // logged
 
 	retiring sync.WaitGroup  // old links that say goodbye
-	goodbyes context.Context // of those, ended by abandon
+	closing  context.Context // of those, ended by abandon
 	abandon  context.CancelFunc
 
 	mu     sync.Mutex
@@ -65,8 +65,8 @@ type link interface {
 	shutdown(ctx context.Context) error
 	// drain waits until nothing is in flight, the connection has ended or ctx has.
 	drain(ctx context.Context)
-	// worn reports that the connection should be replaced like one that has reached its age.
-	worn() bool
+	// expired reports that the connection should be replaced like one that has reached its age.
+	expired() bool
 	level() outputs.Level
 }
 
@@ -100,9 +100,9 @@ func (o *Output) Send(ctx context.Context, batch []outputs.Record, done func(err
 		if l.send(ctx, batch, &o.buf, done) {
 			return
 		}
-		ended = o.bury()
+		ended = o.discardLink()
 	}
-	done(judge(ended, false))
+	done(classify(ended, false))
 }
 
 // connected returns a usable link.
@@ -111,7 +111,7 @@ func (o *Output) connected(ctx context.Context) (link, error) {
 		o.replace(ctx)
 	}
 	if o.link != nil && !o.link.usable() {
-		_ = o.bury() // its batches know
+		_ = o.discardLink() // its batches know
 	}
 	if o.link != nil {
 		return o.link, nil
@@ -120,11 +120,11 @@ func (o *Output) connected(ctx context.Context) (link, error) {
 }
 
 func (o *Output) aged() bool {
-	return o.link.worn() || !o.retireAt.IsZero() && time.Now().After(o.retireAt)
+	return o.link.expired() || !o.retireAt.IsZero() && time.Now().After(o.retireAt)
 }
 
 // replace retires a link that has reached its age. What it has in flight is waited for, which keeps the order; its
-// goodbye goes on in the background.
+// closeTxnr goes on in the background.
 func (o *Output) replace(ctx context.Context) {
 	old := o.link
 	old.drain(ctx)
@@ -135,15 +135,15 @@ func (o *Output) replace(ctx context.Context) {
 	o.setLive(nil)
 	o.counts.connectionReplaced.Inc()
 	o.retiring.Go(func() { //nolint:contextcheck // the goodbye outlives the Send that caused it
-		ctx, cancel := context.WithTimeout(o.goodbyes, o.settings.AckTimeout)
+		ctx, cancel := context.WithTimeout(o.closing, o.settings.AckTimeout)
 		defer cancel()
 		_ = old.shutdown(ctx)
 	})
 }
 
-// bury forgets a link that has ended and returns why it did. If it had delivered nothing, the next connect begins with the next address: a
+// discardLink forgets a link that has ended and returns why it did. If it had delivered nothing, the next connect begins with the next address: a
 // collector that accepts connections and takes nothing must not keep the others from being tried.
-func (o *Output) bury() error {
+func (o *Output) discardLink() error {
 	proven, err := o.link.outcome()
 	idle := o.link.state() == outputs.StateIdle
 	if s, ok := o.link.(*stream); ok {
@@ -220,7 +220,7 @@ func (o *Output) connect(ctx context.Context) (link, error) {
 
 func (o *Output) up(ctx context.Context, a address, l link) {
 	o.counts.connected.Inc()
-	o.log.Log(ctx, o.newsLevel(a), "connected", "address", a.String(), "delivery", l.level().String())
+	o.log.Log(ctx, o.connectLogLevel(a), "connected", "address", a.String(), "delivery", l.level().String())
 	o.setState(outputs.StateUp, a.String())
 	o.setLive(l)
 	o.retireAt = time.Time{}
@@ -230,8 +230,8 @@ func (o *Output) up(ctx context.Context, a address, l link) {
 	}
 }
 
-// newsLevel is that of a line about a connection to a: one that comes back to fail again is no news.
-func (o *Output) newsLevel(a address) slog.Level {
+// connectLogLevel is the level of a line about a connection to a: Debug for an address whose last connection failed as well.
+func (o *Output) connectLogLevel(a address) slog.Level {
 	known := o.lastPeer == a.String() && o.lastError != ""
 	o.lastPeer = a.String()
 	if known {

@@ -63,7 +63,7 @@ func (o *Output) probe(ctx context.Context, a address) (string, error) {
 }
 
 // probeSession finds out what the transport lets one know.
-func (o *Output) probeSession(ctx context.Context, d *dialled) (string, error) {
+func (o *Output) probeSession(ctx context.Context, d *dialed) (string, error) {
 	switch {
 	case d.addr.relp():
 		reader := newRELPReader(d.conn)
@@ -89,7 +89,7 @@ func isDatagram(conn net.Conn) bool {
 }
 
 // closeSession ends a session on which nothing was sent. What the peer makes of it changes nothing.
-func closeSession(d *dialled, reader *relpReader) {
+func closeSession(d *dialed, reader *relpReader) {
 	_ = d.meter.SetDeadline(time.Now().Add(probeListen))
 	if _, err := d.conn.Write(appendRELP(nil, 2, "close", nil)); err == nil {
 		_, _ = reader.next()

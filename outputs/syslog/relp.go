@@ -34,34 +34,34 @@ type relp struct {
 	frames  []byte     // under writing
 	message []byte     // under writing
 
-	mu      sync.Mutex
-	slots   []relpSlot // by txnr modulo the window
-	base    uint32     // the lowest unanswered transaction
-	next    uint32     // the next transaction
-	wanted  int        // the room that a writer waits for
-	flights fifo[*relpFlight]
-	moved   time.Time  // the last progress, while anything is unanswered
-	again   []relpSlot // refused records to be sent once more
-	goodbye uint32     // the transaction of our close, 0 before
-	err     error
-	proven  bool // something was accepted
-	lost    int  // records that were in flight at the end
+	mu        sync.Mutex
+	slots     []relpSlot // by txnr modulo the window
+	base      uint32     // the lowest unanswered transaction
+	next      uint32     // the next transaction
+	wanted    int        // the room that a writer waits for
+	batches   fifo[*relpBatch]
+	moved     time.Time  // the last progress, while anything is unanswered
+	again     []relpSlot // refused records to be sent once more
+	closeTxnr uint32     // the transaction of our close, 0 before
+	err       error
+	proven    bool // something was accepted
+	lost      int  // records that were in flight at the end
 
 	failed   chan struct{} // closed with err set
 	room     chan struct{} // there is as much room as wanted
-	answered chan struct{} // flights were settled
+	answered chan struct{} // batches were settled
 	dead     chan struct{} // everything is settled, the reader is at its end
 	retries  sync.WaitGroup
 }
 
-// relpSlot is one transaction: a record of a flight. A zero slot is none, or answered.
+// relpSlot is one transaction: a record of a batch. A zero slot is none, or answered.
 type relpSlot struct {
-	flight *relpFlight
-	index  int // of the record in the flight's batch
+	batch *relpBatch
+	index int // of the record in its batch
 }
 
-// relpFlight is one batch on its way.
-type relpFlight struct {
+// relpBatch is one batch on its way.
+type relpBatch struct {
 	batch    []outputs.Record
 	open     int // records without a final answer
 	rejected []outputs.Rejection
@@ -70,8 +70,8 @@ type relpFlight struct {
 	stop     func() bool
 }
 
-// settle tells the worker the batch's fate.
-func (f *relpFlight) settle(err error) {
+// complete tells the worker the batch's fate.
+func (f *relpBatch) complete(err error) {
 	f.stop()
 	f.done(err)
 }
@@ -79,7 +79,7 @@ func (f *relpFlight) settle(err error) {
 // maxSessionTxnr is where a connection is replaced: librelp can't go past 999,999,999 to 1, as the specification asks.
 const maxSessionTxnr = maxTxnr - 99_999_999
 
-func newRELP(d *dialled, reader *relpReader, o *Output) *relp {
+func newRELP(d *dialed, reader *relpReader, o *Output) *relp {
 	r := &relp{
 		addr: d.addr, conn: d.conn, meter: d.meter, reader: reader, encoder: o.encoder, limit: o.settings.AckTimeout,
 		counts: o.counts, refusals: o.refusals, slots: make([]relpSlot, o.settings.RELPWindow), base: 2, next: 2,
@@ -95,8 +95,8 @@ func (r *relp) send(ctx context.Context, batch []outputs.Record, _ *[]byte, done
 		<-r.dead // the reader takes what answers are left, and then the end
 		return false
 	}
-	f := &relpFlight{batch: batch, open: len(batch), done: done}
-	if !r.launch(ctx, f) {
+	f := &relpBatch{batch: batch, open: len(batch), done: done}
+	if !r.dispatch(ctx, f) {
 		return false
 	}
 	for i := 0; i < len(batch); {
@@ -109,20 +109,20 @@ func (r *relp) send(ctx context.Context, batch []outputs.Record, _ *[]byte, done
 	return true
 }
 
-func (r *relp) launch(ctx context.Context, f *relpFlight) bool {
+func (r *relp) dispatch(ctx context.Context, f *relpBatch) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.err != nil {
 		return false
 	}
 	f.stop = context.AfterFunc(ctx, func() { r.fail(context.Cause(ctx)) })
-	r.flights.push(f)
+	r.batches.push(f)
 	return true
 }
 
 // transmit writes up to n records of f from first on, in one write, and returns how many: 0 when the connection has
 // ended. A receiver takes transactions in the order of their numbers only, so numbering and writing are one step.
-func (r *relp) transmit(f *relpFlight, first, n int) int {
+func (r *relp) transmit(f *relpBatch, first, n int) int {
 	r.writing.Lock()
 	defer r.writing.Unlock()
 	txnr, n := r.reserve(f, first, n)
@@ -144,7 +144,7 @@ func (r *relp) transmit(f *relpFlight, first, n int) int {
 
 // reserve waits for room in the window and gives the next transactions to up to n records of f. It waits for a
 // quarter of the window rather than for single places, which would make every write one record long.
-func (r *relp) reserve(f *relpFlight, first, n int) (txnr uint32, reserved int) {
+func (r *relp) reserve(f *relpBatch, first, n int) (txnr uint32, reserved int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	want := min(n, max(1, len(r.slots)/4))
@@ -213,11 +213,11 @@ func (r *relp) sayClose() error {
 	r.writing.Lock()
 	defer r.writing.Unlock()
 	r.mu.Lock()
-	r.goodbye = r.next
-	_ = r.conn.SetReadDeadline(time.Now().Add(goodbyeTimeout))
+	r.closeTxnr = r.next
+	_ = r.conn.SetReadDeadline(time.Now().Add(closeTimeout))
 	r.mu.Unlock()
-	_ = r.conn.SetWriteDeadline(time.Now().Add(goodbyeTimeout))
-	return r.meter.writeBatch(r.conn, appendRELP(r.frames[:0], r.goodbye, "close", nil))
+	_ = r.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
+	return r.meter.writeBatch(r.conn, appendRELP(r.frames[:0], r.closeTxnr, "close", nil))
 }
 
 // drain implements link.
@@ -242,11 +242,11 @@ func (r *relp) state() outputs.State {
 func (r *relp) inFlight() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.flights.len()
+	return r.batches.len()
 }
 
-// worn implements link: the transaction numbers are near their end.
-func (r *relp) worn() bool {
+// expired implements link: the transaction numbers are near their end.
+func (r *relp) expired() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.next > maxSessionTxnr

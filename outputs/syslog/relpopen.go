@@ -20,7 +20,7 @@ type relpOffers struct {
 }
 
 // openRELP opens a session on a fresh connection within ctx. Nothing may be sent before its answer.
-func (o *Output) openRELP(ctx context.Context, d *dialled) (link, error) {
+func (o *Output) openRELP(ctx context.Context, d *dialed) (link, error) {
 	reader := newRELPReader(d.conn)
 	if _, err := openSession(ctx, d, reader, o.env.Version); err != nil {
 		_ = d.meter.Close()
@@ -29,7 +29,7 @@ func (o *Output) openRELP(ctx context.Context, d *dialled) (link, error) {
 	return newRELP(d, reader, o), nil
 }
 
-func openSession(ctx context.Context, d *dialled, reader *relpReader, version string) (relpOffers, error) {
+func openSession(ctx context.Context, d *dialed, reader *relpReader, version string) (relpOffers, error) {
 	stop := context.AfterFunc(ctx, func() { _ = d.meter.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if _, err := d.conn.Write(appendRELP(nil, 1, "open", ourOffers(version))); err != nil {

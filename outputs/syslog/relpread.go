@@ -51,7 +51,7 @@ func (r *relp) handle(f relpFrame) error {
 		return fmt.Errorf("%w: the peer sent the command %q", errRELP, printable(f.command))
 	}
 	r.mu.Lock()
-	goodbye := r.goodbye
+	goodbye := r.closeTxnr
 	r.mu.Unlock()
 	if f.txnr == goodbye {
 		return errClosed // librelp answers close with an empty rsp
@@ -67,13 +67,13 @@ func (r *relp) handle(f relpFrame) error {
 func (r *relp) answer(txnr uint32, a relpAnswer) error {
 	r.mu.Lock()
 	slot := &r.slots[int(txnr)%len(r.slots)]
-	if txnr-r.base >= r.next-r.base || slot.flight == nil { // also below base, by wrapping around
+	if txnr-r.base >= r.next-r.base || slot.batch == nil { // also below base, by wrapping around
 		r.mu.Unlock()
 		return fmt.Errorf("%w: the peer answered transaction %d, which is not open", errRELP, txnr)
 	}
-	f, index := slot.flight, slot.index
+	f, index := slot.batch, slot.index
 	*slot = relpSlot{}
-	for r.base < r.next && r.slots[int(r.base)%len(r.slots)].flight == nil {
+	for r.base < r.next && r.slots[int(r.base)%len(r.slots)].batch == nil {
 		r.base++
 	}
 	r.moved = r.reader.filled
@@ -95,26 +95,26 @@ func (r *relp) answer(txnr uint32, a relpAnswer) error {
 	return nil
 }
 
-// settle calls done for the batches at the front that are complete, in order.
+// complete calls done for the batches at the front that are complete, in order.
 func (r *relp) settle() {
 	for {
 		r.mu.Lock()
-		if r.flights.len() == 0 || (*r.flights.at(0)).open > 0 {
+		if r.batches.len() == 0 || (*r.batches.at(0)).open > 0 {
 			r.mu.Unlock()
 			return
 		}
-		f := r.flights.pop()
+		f := r.batches.pop()
 		r.mu.Unlock()
 		if f.failure == nil {
 			r.counts.confirmed(outputs.AppAcknowledged, len(f.batch)-len(f.rejected))
 		}
-		f.settle(f.result(f.failure))
+		f.complete(f.result(f.failure))
 		wakeUp(r.answered)
 	}
 }
 
 // result is what the worker is told: rest is nil when all that was not rejected is delivered.
-func (f *relpFlight) result(rest error) error {
+func (f *relpBatch) result(rest error) error {
 	if len(f.rejected) == 0 {
 		return rest
 	}
@@ -122,10 +122,10 @@ func (f *relpFlight) result(rest error) error {
 }
 
 // refuse decides what becomes of a refused record. It is called with mu held.
-func (r *relp) refuse(f *relpFlight, index int, a relpAnswer) {
+func (r *relp) refuse(f *relpBatch, index int, a relpAnswer) {
 	r.counts.refusals.Inc()
 	err := &refusedError{r.addr, a.code, a.text}
-	alone := len(f.batch) == 1 && r.flights.len() == 1
+	alone := len(f.batch) == 1 && r.batches.len() == 1
 	switch r.refusals.refused(f.batch[index].Seq, alone) {
 	case refusedForGood:
 		f.rejected = append(f.rejected, outputs.Rejection{Index: index, Err: err})
@@ -157,7 +157,7 @@ func (r *relp) sendAgain() {
 	r.again = nil
 	r.mu.Unlock()
 	for _, s := range slots {
-		if r.transmit(s.flight, s.index, 1) == 0 {
+		if r.transmit(s.batch, s.index, 1) == 0 {
 			return
 		}
 	}
@@ -168,7 +168,7 @@ func (r *relp) overdue() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch due := r.moved.Add(r.limit); {
-	case r.goodbye != 0:
+	case r.closeTxnr != 0:
 		return errClosed // no answer to our close, and nothing depends on it
 	case r.base == r.next:
 		_ = r.conn.SetReadDeadline(time.Time{})
@@ -190,17 +190,17 @@ func (r *relp) end(err error) {
 	// A Send that is still encoding must see the end before its batch is given back.
 	r.writing.Lock()
 	r.writing.Unlock() //nolint:staticcheck // see above
-	lost := judge(&lostError{addr: r.addr, err: r.err}, r.proven)
+	lost := classify(&lostError{addr: r.addr, err: r.err}, r.proven)
 	for {
 		r.mu.Lock()
-		if r.flights.len() == 0 {
+		if r.batches.len() == 0 {
 			r.mu.Unlock()
 			return
 		}
-		f := r.flights.pop()
+		f := r.batches.pop()
 		r.lost += len(f.batch)
 		r.mu.Unlock()
 		r.counts.unconfirmed.Add(float64(len(f.batch) - len(f.rejected)))
-		f.settle(f.result(lost))
+		f.complete(f.result(lost))
 	}
 }

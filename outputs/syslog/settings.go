@@ -77,7 +77,7 @@ const (
 	defaultAge          = time.Hour
 	defaultGrace        = 100 * time.Millisecond
 	maxWindow           = 1 << 16
-	maxFlight           = 1 << 20
+	maxInFlight         = 1 << 20
 	defaultRate         = 1000
 	maxRate             = 1_000_000
 )
@@ -212,8 +212,8 @@ func (s *Settings) checkRanges(used schemes, problem func(string, string, ...any
 	if s.MaxRate < 1 || s.MaxRate > maxRate {
 		problem("max_rate", "%d is out of range: from 1 to %d", s.MaxRate, maxRate)
 	}
-	if s.MaxInFlight < 1 || s.MaxInFlight > maxFlight {
-		problem("max_in_flight", "%d is out of range: from 1 to %d", s.MaxInFlight, maxFlight)
+	if s.MaxInFlight < 1 || s.MaxInFlight > maxInFlight {
+		problem("max_in_flight", "%d is out of range: from 1 to %d", s.MaxInFlight, maxInFlight)
 	}
 }
 

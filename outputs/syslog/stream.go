@@ -17,9 +17,9 @@ import (
 // stream is one TCP, TLS or unix stream connection. A batch is one write; it counts as delivered when the peer's
 // kernel has acknowledged its last byte.
 //
-//	Send ─▶ encode ─▶ write ─▶ flights ──────────────┐
+//	Send ─▶ encode ─▶ write ─▶ batches ──────────────┐
 //	         keep: every 2..50 ms while any is open  ├▶ done(nil)
-//	               written - SIOCOUTQ >= flight.end ─┘
+//	               written - SIOCOUTQ >= batch.end  ─┘
 //	         read: discards; EOF or an error ends the connection ─▶ keep ─▶ done(error) for the rest, in order
 type stream struct {
 	addr   address
@@ -39,7 +39,7 @@ type stream struct {
 	writing sync.Mutex // held while a batch is written
 
 	mu      sync.Mutex
-	flights fifo[flight]
+	batches fifo[batchStatus]
 	unread  *unread // nil for a unix stream, whose peer has read what is confirmed
 	records int     // in flights
 	err     error   // why the connection ended, first cause
@@ -47,13 +47,13 @@ type stream struct {
 	lost    int     // records that were in flight at the end
 
 	failed   chan struct{} // closed with err set
-	wake     chan struct{} // a flight was written
-	settled  chan struct{} // flights were confirmed
+	wake     chan struct{} // a batch was written
+	settled  chan struct{} // batches were confirmed
 	readDone chan struct{}
-	dead     chan struct{} // all flights are settled and both goroutines are at their end
+	dead     chan struct{} // all batches are complete and both goroutines are at their end
 }
 
-func newStream(c *dialled, frame framer, settings *Settings, counts *counters) *stream {
+func newStream(c *dialed, frame framer, settings *Settings, counts *counters) *stream {
 	s := &stream{
 		addr: c.addr, conn: c.conn, meter: c.meter, frame: frame, limit: settings.AckTimeout, grace: *settings.ResetGrace, counts: counts,
 		trusted: c.trusted, acceptBy: c.at.Add(acceptanceGrace),
@@ -98,7 +98,7 @@ func (s *stream) sendFramed(ctx context.Context, framed []byte, n int, repeated 
 	return true
 }
 
-// write writes the last flight and notes where it ends.
+// write writes the last batch and notes where it ends.
 func (s *stream) write(buf []byte) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -107,16 +107,16 @@ func (s *stream) write(buf []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.flights.len() > 0 && s.flights.back().end == unwritten { // else the connection failed meanwhile
-		s.flights.back().end = s.meter.written.Load()
+	if s.batches.len() > 0 && s.batches.back().end == unwritten { // else the connection failed meanwhile
+		s.batches.back().end = s.meter.written.Load()
 		if s.unread != nil {
-			s.unread.wrote(s.flights.back().end)
+			s.unread.wrote(s.batches.back().end)
 		}
 	}
 	return nil
 }
 
-// launch registers the batch before its first byte goes out, so that whatever happens settles it.
+// dispatch registers the batch before its first byte goes out, so that whatever happens settles it.
 func (s *stream) launch(ctx context.Context, framed []byte, n int, repeated bool, done func(error)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,7 +124,7 @@ func (s *stream) launch(ctx context.Context, framed []byte, n int, repeated bool
 		return false
 	}
 	stop := context.AfterFunc(ctx, func() { s.fail(context.Cause(ctx)) })
-	s.flights.push(flight{end: unwritten, n: n, done: done, stop: stop})
+	s.batches.push(batchStatus{end: unwritten, n: n, done: done, stop: stop})
 	if s.unread != nil {
 		s.unread.keep(n, framed, repeated)
 	}
@@ -171,25 +171,25 @@ func (s *stream) end() {
 	cause := s.err
 	s.mu.Unlock()
 	if errors.Is(cause, errPeerClosed) {
-		s.writing.Lock()   // a write under way ends at once, and its flight may be among the acknowledged
+		s.writing.Lock()   // a write under way ends at once, and its batch may be among the acknowledged
 		s.writing.Unlock() //nolint:staticcheck // see above
 		s.confirm(0)       // an orderly end: what was acknowledged before was read, else it were a reset
 	}
 	_ = s.meter.Close()
 	<-s.readDone
-	err := judge(&lostError{addr: s.addr, err: cause}, s.proven)
+	err := classify(&lostError{addr: s.addr, err: cause}, s.proven)
 	for {
 		s.mu.Lock()
-		if s.flights.len() == 0 {
+		if s.batches.len() == 0 {
 			s.mu.Unlock()
 			return
 		}
-		f := s.flights.pop()
+		f := s.batches.pop()
 		s.records -= f.n
 		s.lost += f.n
 		s.mu.Unlock()
 		s.counts.unconfirmed.Add(float64(f.n))
-		f.settle(err)
+		f.complete(err)
 	}
 }
 
@@ -201,7 +201,7 @@ func (s *stream) shutdown(ctx context.Context) error {
 		<-s.dead
 		return s.err
 	}
-	_ = s.meter.SetDeadline(time.Now().Add(goodbyeTimeout))
+	_ = s.meter.SetDeadline(time.Now().Add(closeTimeout))
 	if c, ok := s.conn.(interface{ CloseWrite() error }); ok {
 		_ = c.CloseWrite() // TLS: close_notify, RFC 5425 section 4.4
 	}
@@ -218,8 +218,8 @@ func (s *stream) shutdown(ctx context.Context) error {
 	return nil
 }
 
-// goodbyeTimeout is how long the peer gets to close its side after this one did.
-const goodbyeTimeout = 2 * time.Second
+// closeTimeout is how long the peer gets to close its side after this one did.
+const closeTimeout = 2 * time.Second
 
 // drain implements link.
 func (s *stream) drain(ctx context.Context) {
@@ -309,4 +309,4 @@ func wakeUp(c chan struct{}) {
 	}
 }
 
-func (*stream) worn() bool { return false }
+func (*stream) expired() bool { return false }

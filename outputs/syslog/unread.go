@@ -22,7 +22,7 @@ type unread struct {
 
 // part is one batch.
 type part struct {
-	end      uint64 // see flight
+	end      uint64 // see batchStatus
 	n        int    // records
 	size     int    // bytes before TLS
 	repeated bool   // it was confirmed on another connection: nobody else will send it again

@@ -12,14 +12,14 @@ import (
 // committer is the one goroutine that writes the log, and what it alone uses.
 type committer struct {
 	*engine
-	pacer    pacer
-	judging  *judging
-	records  [][]byte // the memory of one group after the other
-	known    []*request
-	faults   faults
-	news     logThrottle
-	warned   int   // levels of fillLevels that were warned of
-	fullNeed int64 // the bytes for which the last append that was refused found no room
+	pacer       pacer
+	judging     *judging
+	records     [][]byte // the memory of one group after the other
+	known       []*request
+	faults      faults
+	evictionLog logThrottle
+	warned      int   // levels of fillLevels that were warned of
+	fullNeed    int64 // the bytes for which the last append that was refused found no room
 }
 
 func newCommitter(q *engine) *committer { return &committer{engine: q, judging: newJudging(q)} }
@@ -46,30 +46,30 @@ func (q *committer) run() {
 		if !q.commitNext() && q.places.due(ticked) {
 			_ = q.commit(nil) // a failure is in the status, and progress stays due
 		}
-		if q.intake.pending() > 0 {
+		if q.requests.pending() > 0 {
 			q.signal()
 		}
 		if ticked {
-			q.tidy()
+			q.runBackgroundWork()
 		}
 		q.recoverFromFault()
 		q.rounds.Add(1)
 	}
 }
 
-// tidy is what a tick does beside progress.
-func (q *committer) tidy() {
+// runBackgroundWork is what a tick does beside progress.
+func (q *committer) runBackgroundWork() {
 	q.checkFolder()
 	q.forget(4096)
 	q.retire()
 	q.sealByAge()
 	q.publishStatus()
-	q.news.say(q.opts.Log, q.opts.Now(), q.opts.Capacity)
+	q.evictionLog.say(q.opts.Log, q.opts.Now(), q.opts.Capacity)
 }
 
 // commitNext writes the batch that has waited longest, and reports whether there was one.
 func (q *committer) commitNext() bool {
-	b := q.intake.take()
+	b := q.requests.take()
 	if b == nil {
 		return false
 	}
@@ -89,7 +89,7 @@ func (q *committer) commitNext() bool {
 
 // finish writes what is there and the progress, and refuses what comes later.
 func (q *committer) finish() {
-	q.intake.close()
+	q.requests.close()
 	q.tenures.endAll() // what is advanced from now on would be lost
 	for q.commitNext() {
 	}
@@ -108,7 +108,7 @@ func (q *committer) commit(requests []*request) error {
 		began, commits := time.Now(), q.commits.Load()
 		n, err := q.commitGroup(requests)
 		if q.commits.Load() > commits { // one that wrote nothing says nothing about the disk
-			q.pacer.wrote(n, q.intake.pending(), began, time.Now())
+			q.pacer.wrote(n, q.requests.pending(), began, time.Now())
 		}
 		if n == len(requests) {
 			return err
@@ -283,7 +283,7 @@ func (q *committer) publish(t *txn, accepted []*queue.Event) {
 	q.tail.push(accepted, q.places.done())
 	q.faults.succeeded()
 	q.publishStatus()
-	q.news.note(t, q.store.evicted)
+	q.evictionLog.note(t, q.store.evicted)
 }
 
 // forget lets go of old deliveries while no append does.

@@ -106,7 +106,7 @@ func (q *engine) recordAt(s *store, place recordPlace) ([]byte, error) {
 
 // dropDeleted notes that a dead letter's file was deleted by hand.
 func (q *engine) dropDeleted(id uint64) {
-	if _, wake := q.intake.add(&request{job: func(t *txn) error { return t.drop(id) }}); wake {
+	if _, wake := q.requests.add(&request{job: func(t *txn) error { return t.drop(id) }}); wake {
 		q.signal()
 	}
 }

@@ -21,7 +21,7 @@
 //
 // # Writing
 //
-// One goroutine, the committer (commit.go), takes what waits (intake.go), judges it (queue.Judge over memory.go) and writes it as one
+// One goroutine, the committer (commit.go), takes what waits (requests.go), judges it (queue.Judge over dedupe.go) and writes it as one
 // group, with all progress that is due. Requests are answered, and memory is changed (store.apply), after the sync. Other goroutines
 // file dead letters, write sidecars and verify old segments (background.go); the committer never waits for them.
 //

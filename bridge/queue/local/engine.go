@@ -20,7 +20,7 @@ import (
 type engine struct {
 	opts Options
 
-	intake   intake
+	requests requestQueue
 	buffers  buffers
 	places   places
 	tail     tail

@@ -47,7 +47,7 @@ func (q *engine) tellDamage(s *store, found []damage) {
 
 // noteLoss tells a loss of s without waiting for that to be durable: what is told again is known by its numbers.
 func (q *engine) noteLoss(s *store, l loss) {
-	b, wake := q.intake.add(&request{job: func(t *txn) error {
+	b, wake := q.requests.add(&request{job: func(t *txn) error {
 		if t.s != s || t.s.state.isKnown(&l) {
 			return nil
 		}

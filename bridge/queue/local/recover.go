@@ -293,7 +293,7 @@ func (r *recovery) sidecarIndex(number uint64, has bool) (*index, error) {
 	return x, nil
 }
 
-// scan reads a segment and applies what is news.
+// scan reads a segment and applies what is new.
 func (r *recovery) scan(x *index, seg *journal.Segment) error {
 	sealed := x.side != nil
 	if sealed { // what lies behind was not written, whatever the disk has of it

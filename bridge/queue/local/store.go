@@ -109,7 +109,7 @@ func (s *store) seqAt(position int64) uint64 {
 	return 0
 }
 
-// position is which record is applied, and how much of it is news: a recovery may know some of it from a sidecar or a snapshot.
+// position is which record is applied, and how much of it is new: a recovery may know some of it from a sidecar or a snapshot.
 type position struct {
 	x      *index
 	number uint64

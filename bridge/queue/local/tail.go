@@ -14,7 +14,7 @@ type tail struct {
 	events  []*queue.Event // contiguous sequences, the last is the newest
 	bytes   int
 	lastSeq uint64        // the newest committed sequence
-	news    chan struct{} // closed at the next commit; nil when nobody waits
+	changed chan struct{} // closed at the next commit; nil when nobody waits
 }
 
 // memoryOf estimates what an event costs in memory: its body, the decoded signal's strings and the structs.
@@ -50,9 +50,9 @@ func (t *tail) push(events []*queue.Event, done uint64) {
 }
 
 func (t *tail) wakeReaders() {
-	if t.news != nil {
-		close(t.news)
-		t.news = nil
+	if t.changed != nil {
+		close(t.changed)
+		t.changed = nil
 	}
 }
 
@@ -102,8 +102,8 @@ func (t *tail) wait(after uint64) <-chan struct{} {
 	if t.lastSeq > after {
 		return nil
 	}
-	if t.news == nil {
-		t.news = make(chan struct{})
+	if t.changed == nil {
+		t.changed = make(chan struct{})
 	}
-	return t.news
+	return t.changed
 }

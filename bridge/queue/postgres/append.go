@@ -191,7 +191,7 @@ type commit struct {
 	used       int64     // bytes that some output needs
 	done       uint64    // what every output is past
 	outputs    map[string]*outputFacts
-	memory     *memory
+	memory     *dedupeIndex
 	forgotten  []forgotten // the oldest deliveries that are remembered
 	items      int64       // bytes of the receiver's quarantine; negative: not known yet
 	limits     queue.Limits
@@ -261,7 +261,7 @@ func (c *commit) lookUp(ctx context.Context, conn *pgx.Conn) error {
 		c.used = c.total - atDone
 		return err
 	})
-	b.Queue(q.db.sql(`SELECT endpoint, sent_at FROM SCHEMA.horizon`)).Query(c.memory.scanHorizon)
+	b.Queue(q.db.sql(`SELECT endpoint, sent_at FROM SCHEMA.horizon`)).Query(c.memory.scanEvictedUpTo)
 	b.Queue(q.db.sql(`SELECT seq, endpoint, sent_at, received_at FROM SCHEMA.seen WHERE seq > (SELECT forgotten FROM SCHEMA.meta) ORDER BY seq
 		LIMIT greatest($1, least(1000, (SELECT last_seq - forgotten FROM SCHEMA.meta) - $2 + $1))`), 2*len(c.batch)+16, q.o.Capacity).Query(c.scanOldest)
 	c.memory.queue(q.db, b)
@@ -528,7 +528,7 @@ func (c *commit) finish() {
 	for _, r := range c.accepted {
 		q.held.add(r.event)
 	}
-	q.news()
+	q.notifyAll()
 	q.mu.Unlock()
 	for _, r := range c.batch {
 		q.metrics.appended(r.receipt, r.err)

@@ -9,7 +9,7 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
-// watchLoop asks for news, for readers that wait for what another bridge has appended.
+// watchLoop polls, for readers that wait for what another bridge has appended.
 func (q *Queue) watchLoop() {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -54,7 +54,7 @@ func (q *Queue) watch(ctx context.Context) {
 	more := last > q.known.lastSeq
 	q.known.lastSeq = last // it goes back when a server that had shown more is gone
 	if more {
-		q.news()
+		q.notifyAll()
 	}
 }
 

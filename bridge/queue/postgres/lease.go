@@ -85,7 +85,7 @@ func (l *lease) end(why error) {
 		delete(q.pending, l.name)
 		delete(q.tails, l.name)
 	}
-	q.news()
+	q.notifyAll()
 	q.mu.Unlock()
 	if why != nil {
 		q.metrics.fenced.Inc()
@@ -125,7 +125,7 @@ func (l *lease) giveUp() {
 	if o := q.known.outputs[l.name]; o != nil && l.table == "output" && err == nil {
 		o.Owner = ""
 	}
-	q.news()
+	q.notifyAll()
 }
 
 // flushLease waits until the committer has written what a tenure has said.
@@ -182,7 +182,7 @@ func (q *Queue) flushNow() {
 	})
 	q.endProgress(c, err == nil)
 	q.mu.Lock()
-	q.news()
+	q.notifyAll()
 	q.mu.Unlock()
 }
 

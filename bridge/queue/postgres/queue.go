@@ -45,7 +45,7 @@ type Queue struct {
 	tails      map[string]tail             // the last outcome that this bridge has written, by output
 	duplicates map[uint64]int              // by sequence, answered since the start
 	held       held
-	changed    chan struct{} // closed when there is news
+	changed    chan struct{} // closed when something has changed
 }
 
 // facts are what the last transactions have shown. Status is made of them.
@@ -248,8 +248,8 @@ func (q *Queue) nudge() {
 	}
 }
 
-// news wakes everybody who waits for something to change. The caller holds mu.
-func (q *Queue) news() {
+// notifyAll wakes everybody who waits for something to change. The caller holds mu.
+func (q *Queue) notifyAll() {
 	close(q.changed)
 	q.changed = make(chan struct{})
 }
@@ -270,7 +270,7 @@ func (q *Queue) failed(err error) {
 	q.mu.Lock()
 	first := q.problem == nil && !q.closed
 	q.problem = err
-	q.news()
+	q.notifyAll()
 	q.mu.Unlock()
 	if first {
 		event := "queue_unavailable"
@@ -288,7 +288,7 @@ func (q *Queue) succeeded() {
 	if again {
 		q.problem = nil
 		q.generation++
-		q.news()
+		q.notifyAll()
 	}
 	q.mu.Unlock()
 	if again {

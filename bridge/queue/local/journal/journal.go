@@ -63,7 +63,7 @@ type Journal struct {
 	identity string
 	wanted   int64         // a group of this size waits for a segment that takes it
 	stuck    bool          // the last attempt to prepare a segment failed
-	news     chan struct{} // closed, and made anew, when an attempt has ended
+	changed  chan struct{} // closed, and made anew, when an attempt has ended
 	begun    bool          // prepareLoop runs
 	closed   bool
 	wake     chan struct{}
@@ -74,7 +74,7 @@ type Journal struct {
 // the user's: read Segments by Scanner from where it wants to, then Begin. An error that is no *VersionError says that
 // something can't be read now.
 func Open(opts Options) (*Journal, error) {
-	j := &Journal{opts: opts, dir: opts.Directory, identity: opts.Identity, wake: make(chan struct{}, 1), news: make(chan struct{}), done: make(chan struct{})}
+	j := &Journal{opts: opts, dir: opts.Directory, identity: opts.Identity, wake: make(chan struct{}, 1), changed: make(chan struct{}), done: make(chan struct{})}
 	names, err := opts.FS.List(j.dir)
 	if err != nil {
 		return nil, err
@@ -288,7 +288,7 @@ func (j *Journal) AwaitPrepared(limit time.Duration) bool {
 	for {
 		j.mu.Lock()
 		there, stuck := j.prepared != nil, j.stuck || j.closed
-		news := j.news
+		news := j.changed
 		j.mu.Unlock()
 		if there || stuck {
 			return there

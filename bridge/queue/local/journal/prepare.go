@@ -58,8 +58,8 @@ func (j *Journal) attempted(err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.stuck = err != nil
-	close(j.news)
-	j.news = make(chan struct{})
+	close(j.changed)
+	j.changed = make(chan struct{})
 }
 
 func (j *Journal) wakePreparer() {

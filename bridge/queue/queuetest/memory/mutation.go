@@ -93,7 +93,7 @@ func (m Mutation) reopened(s *state) *state {
 }
 
 // memory is what Judge asks.
-func (m Mutation) memory(s *state) queue.Memory {
+func (m Mutation) memory(s *state) queue.DedupeIndex {
 	switch m {
 	case boundsReuses:
 		return boundedMemory{s}
@@ -106,7 +106,7 @@ func (m Mutation) memory(s *state) queue.Memory {
 // mixedMemory finds a body whatever endpoint it came to.
 type mixedMemory struct{ *state }
 
-// Body implements queue.Memory.
+// Body implements queue.DedupeIndex.
 func (m mixedMemory) Body(_ string, digest queue.Digest) (queue.Remembered, error) {
 	return m.find(func(r *seen) bool { return r.digest == digest }), nil
 }
@@ -114,7 +114,7 @@ func (m mixedMemory) Body(_ string, digest queue.Digest) (queue.Remembered, erro
 // boundedMemory compares the newest 16 events of a delivery ID.
 type boundedMemory struct{ *state }
 
-// Delivery implements queue.Memory.
+// Delivery implements queue.DedupeIndex.
 func (m boundedMemory) Delivery(endpoint, deliveryID, signalID string) (same, newest queue.Remembered, err error) {
 	same, newest, err = m.state.Delivery(endpoint, deliveryID, signalID)
 	if newest.Seq-same.Seq >= 16 {

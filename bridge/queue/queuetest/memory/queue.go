@@ -272,10 +272,10 @@ func (q *Queue) DropDeadLetter(ctx context.Context, id uint64) error {
 	})
 }
 
-// Losses implements queue.LossLedger: memory loses nothing.
+// Losses implements queue.LossLog: memory loses nothing.
 func (*Queue) Losses(context.Context) ([]queue.Loss, error) { return nil, nil }
 
-// Acknowledge implements queue.LossLedger.
+// Acknowledge implements queue.LossLog.
 func (*Queue) Acknowledge(_ context.Context, id uint64, _ string) error {
 	return fmt.Errorf("loss %d: %w", id, queue.ErrNotFound)
 }

@@ -116,7 +116,7 @@ func sizeOf(e *queue.Event) int64 {
 	return int64(size)
 }
 
-// The following implement queue.Memory.
+// The following implement queue.DedupeIndex.
 
 // find returns the matching delivery that was received last. It need not have the highest sequence: a clock can be set back.
 func (s *state) find(match func(*seen) bool) (last queue.Remembered) {
@@ -128,18 +128,18 @@ func (s *state) find(match func(*seen) bool) (last queue.Remembered) {
 	return last
 }
 
-// Body implements queue.Memory.
+// Body implements queue.DedupeIndex.
 func (s *state) Body(endpoint string, digest queue.Digest) (queue.Remembered, error) {
 	return s.find(func(r *seen) bool { return r.Endpoint == endpoint && r.digest == digest }), nil
 }
 
-// Delivery implements queue.Memory.
+// Delivery implements queue.DedupeIndex.
 func (s *state) Delivery(endpoint, deliveryID, signalID string) (same, newest queue.Remembered, err error) {
 	known := func(r *seen) bool { return r.Endpoint == endpoint && r.DeliveryID == deliveryID }
 	return s.find(func(r *seen) bool { return known(r) && r.SignalID == signalID }), s.find(known), nil
 }
 
-// DeadLetter implements queue.Memory.
+// DeadLetter implements queue.DedupeIndex.
 func (s *state) DeadLetter(endpoint string, digest queue.Digest) (bool, error) {
 	for _, item := range s.items {
 		if item.Output == "" && item.Event.Endpoint == endpoint && queue.DigestOf(item.Event.Body) == digest {
@@ -149,5 +149,5 @@ func (s *state) DeadLetter(endpoint string, digest queue.Digest) (bool, error) {
 	return false, nil
 }
 
-// EvictedUpTo implements queue.Memory.
+// EvictedUpTo implements queue.DedupeIndex.
 func (s *state) EvictedUpTo(endpoint string) time.Time { return s.evictedUpTo[endpoint] }

@@ -181,7 +181,7 @@ func (j *judging) accepted(e *queue.Event, digest queue.Digest, r queue.Remember
 	}
 }
 
-// Body implements queue.Memory.
+// Body implements queue.DedupeIndex.
 func (j *judging) Body(endpoint string, digest queue.Digest) (queue.Remembered, error) {
 	if len(j.bodies) > 0 {
 		if r, ok := j.bodies[bodyKey{endpoint, digest}]; ok {
@@ -205,7 +205,7 @@ func (s *store) remembers(endpoint string, digest queue.Digest) (queue.Remembere
 	return queue.Remembered{Seq: v.seq, ReceivedAt: v.receivedAt}, nil
 }
 
-// Delivery implements queue.Memory.
+// Delivery implements queue.DedupeIndex.
 func (j *judging) Delivery(endpoint, deliveryID, signalID string) (same, newest queue.Remembered, err error) {
 	signalID = shortID(signalID)
 	if len(j.deliveries) > 0 {
@@ -247,7 +247,7 @@ func (s *store) viewDelivery(key uint64, probe *entryView) (entryView, bool, err
 	return v, ok, err
 }
 
-// DeadLetter implements queue.Memory.
+// DeadLetter implements queue.DedupeIndex.
 func (j *judging) DeadLetter(endpoint string, digest queue.Digest) (bool, error) {
 	if j.letters[bodyKey{endpoint, digest}] {
 		return true, nil
@@ -255,5 +255,5 @@ func (j *judging) DeadLetter(endpoint string, digest queue.Digest) (bool, error)
 	return j.q.holds(j.s, endpoint, digest)
 }
 
-// EvictedUpTo implements queue.Memory.
+// EvictedUpTo implements queue.DedupeIndex.
 func (j *judging) EvictedUpTo(endpoint string) time.Time { return j.s.state.EvictedUpTo[endpoint] }

@@ -11,39 +11,39 @@ import (
 const (
 	// remindEvery is how long a failure that repeats stays silent.
 	remindEvery = time.Hour
-	// maxTexts is how many texts one Fold tells apart: a failure that alternates between two is still folded.
+	// maxTexts is how many texts one Dedup tells apart: a failure that alternates between two is still recognized.
 	maxTexts = 8
 )
 
-// Fold folds the failures of one thing, such as one output, into one line a text: a text is logged when it is new and
+// Dedup logs each failure of one thing, such as one output, once a text: a text is logged when it is new and
 // then counted; the count comes with a reminder every hour, and with the end. It is safe for concurrent use.
-type Fold struct {
+type Dedup struct {
 	log *slog.Logger
 	now func() time.Time
 
 	mu    sync.Mutex
 	since time.Time // of the first failure; zero: it works
 	total int
-	texts []*foldedText // oldest line first
+	texts []*dedupText // oldest line first
 }
 
-type foldedText struct {
+type dedupText struct {
 	key      string
 	loggedAt time.Time
 	repeated int // since that line
 }
 
-// NewFold returns a Fold whose lines carry log's attributes.
-func NewFold(log *slog.Logger, now func() time.Time) *Fold { return &Fold{log: log, now: now} }
+// NewDedup returns a Dedup whose lines carry log's attributes.
+func NewDedup(log *slog.Logger, now func() time.Time) *Dedup { return &Dedup{log: log, now: now} }
 
 // Failed says that it failed (again). message and attrs are used when there is a line to write.
-func (f *Fold) Failed(ctx context.Context, level slog.Level, message string, err error, attrs ...slog.Attr) {
+func (f *Dedup) Failed(ctx context.Context, level slog.Level, message string, err error, attrs ...slog.Attr) {
 	now := f.now()
 	f.mu.Lock()
 	if f.total++; f.since.IsZero() {
 		f.since = now
 	}
-	repeated, due := f.note(foldKey(err.Error()), now)
+	repeated, due := f.note(dedupKey(err.Error()), now)
 	since := f.since
 	f.mu.Unlock()
 	if !due {
@@ -57,7 +57,7 @@ func (f *Fold) Failed(ctx context.Context, level slog.Level, message string, err
 }
 
 // note counts a failure with this text and reports whether a line is due, with the failures since its last one.
-func (f *Fold) note(key string, now time.Time) (repeated int, due bool) {
+func (f *Dedup) note(key string, now time.Time) (repeated int, due bool) {
 	for _, t := range f.texts {
 		if t.key != key {
 			continue
@@ -72,12 +72,12 @@ func (f *Fold) note(key string, now time.Time) (repeated int, due bool) {
 	if len(f.texts) == maxTexts {
 		f.texts = f.texts[1:]
 	}
-	f.texts = append(f.texts, &foldedText{key: key, loggedAt: now})
+	f.texts = append(f.texts, &dedupText{key: key, loggedAt: now})
 	return 0, true
 }
 
 // Recovered says that it works; after a failure this is a line with the number of failures and how long it took.
-func (f *Fold) Recovered(ctx context.Context, message string, attrs ...slog.Attr) {
+func (f *Dedup) Recovered(ctx context.Context, message string, attrs ...slog.Attr) {
 	f.mu.Lock()
 	total, since := f.total, f.since
 	f.total, f.since, f.texts = 0, time.Time{}, nil
@@ -89,8 +89,8 @@ func (f *Fold) Recovered(ctx context.Context, message string, attrs ...slog.Attr
 	f.log.LogAttrs(ctx, slog.LevelInfo, message, attrs...) //nolint:sloglint // the caller's message is a constant
 }
 
-// foldKey is text without the local ports of connections ("127.0.0.1:43210->..."), which differ at every try.
-func foldKey(text string) string {
+// dedupKey is text without the local ports of connections ("127.0.0.1:43210->..."), which differ at every try.
+func dedupKey(text string) string {
 	for from := 0; ; {
 		i := strings.Index(text[from:], "->")
 		if i < 0 {

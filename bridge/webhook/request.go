@@ -10,8 +10,8 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
 )
 
-// exchange is the working memory of one request, pooled.
-type exchange struct {
+// requestState is the working memory of one request, pooled.
+type requestState struct {
 	h     *Handler
 	state *state
 	conn  *conn // nil without Server
@@ -26,7 +26,7 @@ type exchange struct {
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x, ok := h.exchanges.Get().(*exchange)
+	x, ok := h.requestStates.Get().(*requestState)
 	if !ok {
 		return // never: the pool holds nothing else
 	}
@@ -34,10 +34,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.from = clientOf(r, x.conn.peerOr(r.RemoteAddr), x.state.trusted)
 	x.serve(w, r)
 	x.conn, x.ep = nil, nil
-	h.exchanges.Put(x)
+	h.requestStates.Put(x)
 }
 
-func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
+func (x *requestState) serve(w http.ResponseWriter, r *http.Request) {
 	v, ok := x.admit(r)
 	if !ok {
 		x.refuse(w, r, v)
@@ -45,8 +45,8 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	defer x.release()
 	v, ok = x.readBody(r)
-	x.conn.enter() // from here on the connection is not closed in favour of others
-	defer x.conn.leave()
+	x.conn.beginRequest() // from here on the connection is not closed in favour of others
+	defer x.conn.endRequest()
 	var verified *key
 	if ok {
 		if verified = x.verify(r); verified == nil {
@@ -61,7 +61,7 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // admit makes the checks that need no body, in the order in which they are promised.
-func (x *exchange) admit(r *http.Request) (verdict, bool) {
+func (x *requestState) admit(r *http.Request) (verdict, bool) {
 	x.ep = x.state.byPath[r.URL.Path]
 	switch {
 	case x.ep == nil, r.URL.RawPath != "": // written with escapes: %6c for l, or %2f, which is no slash of the path
@@ -91,13 +91,13 @@ func isPlainJSON(header http.Header) bool {
 	return strings.EqualFold(strings.TrimSpace(media), "application/json")
 }
 
-func (x *exchange) verify(r *http.Request) *key {
+func (x *requestState) verify(r *http.Request) *key {
 	wellFormed := parseSignature(r.Header, &x.claimed)
 	return verify(x.ep.keys, x.buf, &x.claimed, &x.sum, wellFormed)
 }
 
 // failed is the verdict on a request that did not verify: 429 takes the place of 401 for an address that goes on.
-func (x *exchange) failed() verdict {
+func (x *requestState) failed() verdict {
 	if x.h.visitors.mayFail(x.from.group(), x.now, x.state.failureBurst, x.state.failureEvery) {
 		return badSignature
 	}
@@ -105,13 +105,13 @@ func (x *exchange) failed() verdict {
 }
 
 // accept makes a verified body durable and answers what became of it.
-func (x *exchange) accept(w http.ResponseWriter, r *http.Request, verified *key) {
+func (x *requestState) accept(w http.ResponseWriter, r *http.Request, verified *key) {
 	h, ep := x.h, x.ep
 	x.conn.verified()
 	if verified.used.count(x.now) {
 		h.log.Info("a secret has verified its first delivery since the start", "endpoint", ep.name, "secret", verified.name)
 	}
-	ep.tally.lastVerified.Store(x.now.UnixNano())
+	ep.counters.lastVerified.Store(x.now.UnixNano())
 	e := x.event(r, verified)
 	x.release()
 	decoded, err := signal.Decode(e.Body)
@@ -133,7 +133,7 @@ func (x *exchange) accept(w http.ResponseWriter, r *http.Request, verified *key)
 }
 
 // event is what the queue stores: it shares nothing with x.
-func (x *exchange) event(r *http.Request, verified *key) *queue.Event {
+func (x *requestState) event(r *http.Request, verified *key) *queue.Event {
 	body := make([]byte, len(x.buf))
 	copy(body, x.buf)
 	delivery, note := deliveryID(r.Header)
@@ -167,7 +167,7 @@ func (x *exchange) event(r *http.Request, verified *key) *queue.Event {
 }
 
 // quarantineReason returns why e can't go to the outputs as it stands, or "".
-func (x *exchange) quarantineReason(e *queue.Event) string {
+func (x *requestState) quarantineReason(e *queue.Event) string {
 	s := e.Signal
 	if s == nil {
 		return signal.ReasonNotJSON
@@ -198,8 +198,8 @@ func (ep *endpoint) freshness(s *signal.Signal, now time.Time) string {
 }
 
 // done answers, counts and logs what the queue did.
-func (x *exchange) done(w http.ResponseWriter, r *http.Request, e *queue.Event, receipt queue.Receipt) {
-	t, v := x.ep.tally, quarantined
+func (x *requestState) done(w http.ResponseWriter, r *http.Request, e *queue.Event, receipt queue.Receipt) {
+	t, v := x.ep.counters, quarantined
 	switch receipt.Verdict {
 	case queue.Accepted:
 		v = accepted
@@ -209,14 +209,14 @@ func (x *exchange) done(w http.ResponseWriter, r *http.Request, e *queue.Event, 
 	}
 	t.count(v)
 	if v == quarantined {
-		t.holds.count(receipt.Reason)
+		t.quarantined.count(receipt.Reason)
 		x.h.answers.forQuarantine(receipt.Reason).write(w, r)
 	} else {
 		x.h.answers.plain[v].write(w, r)
 	}
 	x.tell(v, x.ep.name, e.DeliveryID, e, receipt)
 	x.watchClock(e, receipt)
-	x.h.trouble.over(x.h.log)
+	x.h.queueErrors.recovered(x.h.log)
 	x.logReceipt(r.Context(), e, receipt)
 	if receipt.Reused {
 		t.reused.Add(1)
@@ -224,16 +224,16 @@ func (x *exchange) done(w http.ResponseWriter, r *http.Request, e *queue.Event, 
 }
 
 // notStored answers 503: nothing is known to be durable, so the sender must try again.
-func (x *exchange) notStored(w http.ResponseWriter, r *http.Request, e *queue.Event, err error) {
+func (x *requestState) notStored(w http.ResponseWriter, r *http.Request, e *queue.Event, err error) {
 	v := unavailable
 	if errors.Is(err, queue.ErrFull) {
 		v = queueFull
 	}
-	x.ep.tally.count(v)
+	x.ep.counters.count(v)
 	x.h.refusals.add(e.DeliveryID, Refusal{At: x.now, Reason: v.String(), Status: v.status(), Endpoint: x.ep.name, Address: x.from.text})
 	x.h.answers.plain[v].write(w, r)
 	x.tell(v, x.ep.name, e.DeliveryID, e, queue.Receipt{})
-	if r.Context().Err() == nil { // a client that has gone is no trouble of ours
-		x.h.trouble.report(x.h.log, e, err)
+	if r.Context().Err() == nil { // a client that has gone is not a failure of ours
+		x.h.queueErrors.report(x.h.log, e, err)
 	}
 }

@@ -8,15 +8,15 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
-// memory answers Judge for one transaction: what the look-ups have found, and what the transaction has accepted itself.
-type memory struct {
-	batch   []*request
-	bodies  map[bodyKey]queue.Remembered
-	same    map[signalKey]queue.Remembered
-	newest  map[deliveryKey]queue.Remembered
-	items   map[bodyKey]bool
-	horizon map[string]int64
-	raised  map[string]int64 // what the transaction has raised of it
+// dedupeIndex answers Judge for one transaction: what the look-ups have found, and what the transaction has accepted itself.
+type dedupeIndex struct {
+	batch       []*request
+	bodies      map[bodyKey]queue.Remembered
+	same        map[signalKey]queue.Remembered
+	newest      map[deliveryKey]queue.Remembered
+	items       map[bodyKey]bool
+	evictedUpTo map[string]int64
+	raised      map[string]int64 // what the transaction has raised of it
 }
 
 type bodyKey struct {
@@ -28,15 +28,15 @@ type deliveryKey struct{ endpoint, delivery string }
 
 type signalKey struct{ endpoint, delivery, signal string }
 
-func newMemory(batch []*request) *memory {
-	return &memory{
+func newMemory(batch []*request) *dedupeIndex {
+	return &dedupeIndex{
 		batch: batch, bodies: map[bodyKey]queue.Remembered{}, same: map[signalKey]queue.Remembered{}, newest: map[deliveryKey]queue.Remembered{},
-		items: map[bodyKey]bool{}, horizon: map[string]int64{}, raised: map[string]int64{},
+		items: map[bodyKey]bool{}, evictedUpTo: map[string]int64{}, raised: map[string]int64{},
 	}
 }
 
 // queue adds the look-ups to a batch of statements. Each finds the delivery that was received last.
-func (m *memory) queue(db *database, b *pgx.Batch) {
+func (m *dedupeIndex) queue(db *database, b *pgx.Batch) {
 	if len(m.batch) == 0 {
 		return
 	}
@@ -93,20 +93,20 @@ func scanFound(found func(n int, r queue.Remembered)) func(pgx.Rows) error {
 	}
 }
 
-func (m *memory) scanHorizon(rows pgx.Rows) error {
+func (m *dedupeIndex) scanEvictedUpTo(rows pgx.Rows) error {
 	for rows.Next() {
 		var endpoint string
 		var at int64
 		if err := rows.Scan(&endpoint, &at); err != nil {
 			return err
 		}
-		m.horizon[endpoint] = at
+		m.evictedUpTo[endpoint] = at
 	}
 	return rows.Err()
 }
 
 // add remembers what the transaction accepts.
-func (m *memory) add(r *request, now time.Time) {
+func (m *dedupeIndex) add(r *request, now time.Time) {
 	e := r.event
 	received := e.ReceivedAt
 	if received.IsZero() {
@@ -126,29 +126,29 @@ func later[K comparable](known map[K]queue.Remembered, key K, fresh queue.Rememb
 	}
 }
 
-func (m *memory) addItem(r *request) { m.items[bodyKey{r.event.Endpoint, r.digest}] = true }
+func (m *dedupeIndex) addItem(r *request) { m.items[bodyKey{r.event.Endpoint, r.digest}] = true }
 
 // forget raises what is known to be forgotten. What was found of f stays found within this transaction.
-func (m *memory) forget(f forgotten) {
-	if f.sentAt > m.horizon[f.endpoint] {
-		m.horizon[f.endpoint], m.raised[f.endpoint] = f.sentAt, f.sentAt
+func (m *dedupeIndex) forget(f forgotten) {
+	if f.sentAt > m.evictedUpTo[f.endpoint] {
+		m.evictedUpTo[f.endpoint], m.raised[f.endpoint] = f.sentAt, f.sentAt
 	}
 }
 
-// Body implements queue.Memory.
-func (m *memory) Body(endpoint string, digest queue.Digest) (queue.Remembered, error) {
+// Body implements queue.DedupeIndex.
+func (m *dedupeIndex) Body(endpoint string, digest queue.Digest) (queue.Remembered, error) {
 	return m.bodies[bodyKey{endpoint, digest}], nil
 }
 
-// Delivery implements queue.Memory.
-func (m *memory) Delivery(endpoint, deliveryID, signalID string) (same, newest queue.Remembered, err error) {
+// Delivery implements queue.DedupeIndex.
+func (m *dedupeIndex) Delivery(endpoint, deliveryID, signalID string) (same, newest queue.Remembered, err error) {
 	return m.same[signalKey{endpoint, deliveryID, signalID}], m.newest[deliveryKey{endpoint, deliveryID}], nil
 }
 
-// DeadLetter implements queue.Memory.
-func (m *memory) DeadLetter(endpoint string, digest queue.Digest) (bool, error) {
+// DeadLetter implements queue.DedupeIndex.
+func (m *dedupeIndex) DeadLetter(endpoint string, digest queue.Digest) (bool, error) {
 	return m.items[bodyKey{endpoint, digest}], nil
 }
 
-// EvictedUpTo implements queue.Memory.
-func (m *memory) EvictedUpTo(endpoint string) time.Time { return timeOf(m.horizon[endpoint]) }
+// EvictedUpTo implements queue.DedupeIndex.
+func (m *dedupeIndex) EvictedUpTo(endpoint string) time.Time { return timeOf(m.evictedUpTo[endpoint]) }

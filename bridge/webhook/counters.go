@@ -9,13 +9,13 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 )
 
-// tally counts what became of one endpoint's requests. It outlives reloads that keep the endpoint's name.
-type tally struct {
+// counters counts what became of one endpoint's requests. It outlives reloads that keep the endpoint's name.
+type counters struct {
 	verdicts     [verdicts]atomic.Uint64
 	reused       atomic.Uint64
 	lastVerified atomic.Int64 // Unix nanoseconds; 0: never
 	lastAccepted atomic.Int64
-	holds        reasons
+	quarantined  reasons
 	clock        clockWatch
 	lines        *logging.Limit // about single deliveries that need a look
 
@@ -35,14 +35,14 @@ func (u *usage) count(now time.Time) (first bool) {
 	return u.matches.Add(1) == 1
 }
 
-func newTally() *tally {
-	return &tally{keys: map[string]*usage{}, lines: logging.NewLimit(logging.EventLines, logging.EventEvery)}
+func newCounters() *counters {
+	return &counters{keys: map[string]*usage{}, lines: logging.NewLimit(logging.EventLines, logging.EventEvery)}
 }
 
-func (t *tally) count(v verdict) { t.verdicts[v].Add(1) }
+func (t *counters) count(v verdict) { t.verdicts[v].Add(1) }
 
 // usageOf returns the counter of the secret called name; secrets with the same name share it.
-func (t *tally) usageOf(name string) *usage {
+func (t *counters) usageOf(name string) *usage {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.keys[name] == nil {
@@ -106,7 +106,7 @@ func (h *Handler) EndpointStatus() []EndpointStatus {
 	s := h.state.Load()
 	all := make([]EndpointStatus, 0, len(s.endpoints))
 	for _, ep := range s.endpoints {
-		status := ep.tally.status()
+		status := ep.counters.status()
 		status.Name, status.Path = ep.name, ep.path
 		for _, k := range ep.keys {
 			status.Secrets = append(status.Secrets, SecretStatus{k.name, k.used.matches.Load(), unixTime(k.used.last.Load())})
@@ -117,9 +117,9 @@ func (h *Handler) EndpointStatus() []EndpointStatus {
 }
 
 // StrayRequests is the number of requests whose path was no endpoint's (404).
-func (h *Handler) StrayRequests() uint64 { return h.stray.verdicts[notFound].Load() }
+func (h *Handler) StrayRequests() uint64 { return h.unmatched.verdicts[notFound].Load() }
 
-func (t *tally) status() EndpointStatus {
+func (t *counters) status() EndpointStatus {
 	status := EndpointStatus{
 		LastVerified: unixTime(t.lastVerified.Load()),
 		LastAccepted: unixTime(t.lastAccepted.Load()),
@@ -130,7 +130,7 @@ func (t *tally) status() EndpointStatus {
 		ReusedIDs:    t.reused.Load(),
 		ClockSuspect: t.clock.suspect(),
 	}
-	status.QuarantinedBy = t.holds.snapshot()
+	status.QuarantinedBy = t.quarantined.snapshot()
 	for v := range verdicts {
 		n := t.verdicts[v].Load()
 		switch {

@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// flight is one batch that was handed to a connection and is not confirmed yet.
-type flight struct {
+// batchStatus is one batch that was handed to a connection and is not confirmed yet.
+type batchStatus struct {
 	end   uint64    // the batch is delivered when so many bytes of the connection are acknowledged
 	n     int       // records
 	acked time.Time // when the acknowledgement was seen, zero before
 	done  func(error)
-	stop  func() bool // unbinds the flight from its Send's context
+	stop  func() bool // unbinds it from its Send's context
 }
 
-// unwritten is the end of a flight whose last byte the kernel has not taken.
+// unwritten is the end of a batch whose last byte the kernel has not taken.
 const unwritten = ^uint64(0)
 
-// settle tells the worker the batch's fate.
-func (f *flight) settle(err error) {
+// complete tells the worker the batch's fate.
+func (f *batchStatus) complete(err error) {
 	f.stop()
 	f.done(err)
 }

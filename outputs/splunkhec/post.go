@@ -15,19 +15,19 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/outputs/tlsclient"
 )
 
-// exchange sends one request to one endpoint after the other until one of them has said something about
-// the events. An endpoint that can't be reached, is overloaded or refuses the token only costs the way to the next
+// postWithFailover sends one request to one collector after the other until one of them has said something about
+// the events. A collector that can't be reached, is overloaded or refuses the token only costs the way to the next
 // one. With indexer_ack, delivered is called once when an accepted request is acknowledged or given up.
 //
 // The error is nil for a judgement of the events; else nothing is known about them but that they have to be sent
-// again: *outputs.BlockedError when all endpoints need an operator, anything else is temporary.
-func (o *Output) exchange(ctx context.Context, b *body, delivered func(error)) (answer, error) {
-	var tried []*endpoint
+// again: *outputs.BlockedError when all collectors need an operator, anything else is temporary.
+func (o *Output) postWithFailover(ctx context.Context, b *body, delivered func(error)) (answer, error) {
+	var tried []*collector
 	var worst error
 	for {
 		e, wait := o.pool.pick(tried)
 		if e == nil {
-			return answer{}, o.nobody(o.mildest(worst, tried), wait)
+			return answer{}, o.noneTook(o.mostRetryable(worst, tried), wait)
 		}
 		ans, err := o.post(ctx, e, b, delivered)
 		if err == nil {
@@ -41,15 +41,15 @@ func (o *Output) exchange(ctx context.Context, b *body, delivered func(error)) (
 			return answer{}, err
 		}
 		o.noteDown(e, err)
-		worst = milder(worst, err)
+		worst = preferRetryable(worst, err)
 		tried = append(tried, e)
 	}
 }
 
-// nobody is the error when no endpoint is left to try.
-func (o *Output) nobody(worst error, wait time.Duration) error {
+// noneTook is the error when no collector is left to try.
+func (o *Output) noneTook(worst error, wait time.Duration) error {
 	switch {
-	case worst != nil && (wait == 0 || patience(worst) <= wait):
+	case worst != nil && (wait == 0 || retryDelay(worst) <= wait):
 		return worst
 	case worst != nil:
 		return &outputs.RetryError{Err: worst, After: wait}
@@ -57,28 +57,28 @@ func (o *Output) nobody(worst error, wait time.Duration) error {
 	return &outputs.RetryError{Err: errors.New("every collector has asked for a pause (Retry-After)"), After: wait}
 }
 
-// mildest is worst, or the last problem of an endpoint that was left alone this time: one that is away may come back by
+// mostRetryable is worst, or the last problem of a collector that was left alone this time: one that is away may come back by
 // itself, whether it was tried or rests, so that the others' need of an operator must not block the output.
-func (o *Output) mildest(worst error, tried []*endpoint) error {
+func (o *Output) mostRetryable(worst error, tried []*collector) error {
 	if worst == nil {
 		return nil
 	}
 	for _, problem := range o.pool.untried(tried) {
-		worst = milder(worst, problem)
+		worst = preferRetryable(worst, problem)
 	}
 	return worst
 }
 
-// milder chooses between the failures of two endpoints the one after which trying again comes sooner.
-func milder(a, b error) error {
-	if a == nil || patience(b) < patience(a) {
+// preferRetryable chooses between the failures of two collectors the one after which trying again comes sooner.
+func preferRetryable(a, b error) error {
+	if a == nil || retryDelay(b) < retryDelay(a) {
 		return b
 	}
 	return a
 }
 
-// patience is how long err asks to wait: for ever when it needs an operator.
-func patience(err error) time.Duration {
+// retryDelay is how long err asks to wait: for ever when it needs an operator.
+func retryDelay(err error) time.Duration {
 	var blocked *outputs.BlockedError
 	var retry *outputs.RetryError
 	switch {
@@ -91,8 +91,8 @@ func patience(err error) time.Duration {
 	}
 }
 
-// post sends one request to one endpoint. The answer is one about the events; all else is an error.
-func (o *Output) post(ctx context.Context, e *endpoint, b *body, delivered func(error)) (answer, error) {
+// post sends one request to one collector. The answer is one about the events; all else is an error.
+func (o *Output) post(ctx context.Context, e *collector, b *body, delivered func(error)) (answer, error) {
 	l := e.enter()
 	defer e.exit(l)
 	s := l.begin()
@@ -111,7 +111,7 @@ func (o *Output) post(ctx context.Context, e *endpoint, b *body, delivered func(
 		return ans, err
 	}
 	if !ans.hasAckID {
-		return ans, &outputs.BlockedError{Err: o.endpointError(e, errNoAckID)}
+		return ans, &outputs.BlockedError{Err: o.collectorError(e, errNoAckID)}
 	}
 	s.acks.add(ctx, ans.ackID, delivered)
 	return ans, nil
@@ -119,7 +119,7 @@ func (o *Output) post(ctx context.Context, e *endpoint, b *body, delivered func(
 
 var errNoAckID = errors.New("the events were accepted without an ackId: turn indexer acknowledgement on in the token, or set indexer_ack = false")
 
-// ackError makes an endpoint without acknowledgements one that needs an operator.
+// ackError makes a collector without acknowledgements one that needs an operator.
 func ackError(err error) error {
 	var disabled *ackDisabledError
 	if errors.As(err, &disabled) {
@@ -129,7 +129,7 @@ func ackError(err error) error {
 }
 
 func (o *Output) postOn(ctx context.Context, s *session, b *body) (answer, error) {
-	e := s.lane.endpoint
+	e := s.lane.collector
 	if err := o.mayPost(ctx, e); err != nil {
 		return answer{from: e.base}, err
 	}
@@ -145,28 +145,28 @@ func (o *Output) postOn(ctx context.Context, s *session, b *body) (answer, error
 	}
 	v := ans.verdict()
 	if v == retry && ans.status < 300 {
-		e.odd.came()
+		e.unexpected.came()
 	} else if v == accepted || v == slowDown {
-		e.odd.ended()
+		e.unexpected.ended()
 	}
-	if v == suspect && !o.acceptedLately() || ans.status == http.StatusUnsupportedMediaType {
+	if v == suspect && !o.acceptedRecently() || ans.status == http.StatusUnsupportedMediaType {
 		v = blocked
 	}
 	switch v {
 	case retry:
-		return ans, &outputs.RetryError{Err: o.endpointError(e, ans.err()), After: ans.retryAfter}
+		return ans, &outputs.RetryError{Err: o.collectorError(e, ans.err()), After: ans.retryAfter}
 	case blocked:
 		if ans.status == http.StatusUnsupportedMediaType && o.giveUpGzip() {
-			return ans, &outputs.RetryError{Err: o.endpointError(e, ans.err())}
+			return ans, &outputs.RetryError{Err: o.collectorError(e, ans.err())}
 		}
-		return ans, &outputs.BlockedError{Err: o.endpointError(e, ans.err())}
+		return ans, &outputs.BlockedError{Err: o.collectorError(e, ans.err())}
 	default:
 		return ans, nil
 	}
 }
 
 // connectionError is what a failed request means.
-func (o *Output) connectionError(e *endpoint, err error) error {
+func (o *Output) connectionError(e *collector, err error) error {
 	operator := needsOperator(err)
 	late := isLateAnswer(err)
 	err = tlsclient.WithHint(withoutURL(err))
@@ -174,7 +174,7 @@ func (o *Output) connectionError(e *endpoint, err error) error {
 		err = fmt.Errorf("%w (no answer within request_timeout, %v: the events may be indexed already and come twice; raise it for a slow collector)",
 			err, o.settings.RequestTimeout)
 	}
-	err = o.endpointError(e, err)
+	err = o.collectorError(e, err)
 	if operator {
 		return &outputs.BlockedError{Err: err}
 	}
@@ -197,9 +197,9 @@ func withoutURL(err error) error {
 	return err
 }
 
-// endpointError says where. No error leaves the output without having passed here: it is where an echoed token, in a
+// collectorError says where. No error leaves the output without having passed here: it is where an echoed token, in a
 // malformed status line for instance, ends.
-func (o *Output) endpointError(e *endpoint, err error) error {
+func (o *Output) collectorError(e *collector, err error) error {
 	if text := err.Error(); strings.Contains(text, o.token.Reveal()) {
 		err = errors.New(o.redact(text))
 	}
@@ -213,22 +213,22 @@ func (o *Output) redact(text string) string {
 	return strings.ReplaceAll(text, o.token.Reveal(), "[redacted]")
 }
 
-func (o *Output) noteUp(e *endpoint) {
+func (o *Output) noteUp(e *collector) {
 	o.down.Store(false)
-	if o.pool.worked(e) && len(o.pool.endpoints) > 1 {
+	if o.pool.succeeded(e) && len(o.pool.collectors) > 1 {
 		o.env.Log.Info("the collector works again", "collector", e.base)
 	}
 }
 
-// noteDown logs only with several endpoints: with one the batch fails too, and bridge/forward says so.
-func (o *Output) noteDown(e *endpoint, err error) {
+// noteDown logs only with several collectors: with one the batch fails too, and bridge/forward says so.
+func (o *Output) noteDown(e *collector, err error) {
 	var retry *outputs.RetryError
 	after := time.Duration(0)
 	if errors.As(err, &retry) {
 		after = retry.After
 	}
 	o.down.Store(true)
-	if o.pool.failed(e, err, after) && len(o.pool.endpoints) > 1 {
+	if o.pool.failed(e, err, after) && len(o.pool.collectors) > 1 {
 		o.env.Log.Warn("the collector does not work, going on with the others", "collector", e.base, "error", err)
 	}
 }

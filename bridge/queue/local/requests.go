@@ -69,8 +69,8 @@ type batch struct {
 	done     chan struct{}
 }
 
-// intake gathers requests while the committer is busy.
-type intake struct {
+// requestQueue gathers requests while the committer is busy.
+type requestQueue struct {
 	mu       sync.Mutex
 	batches  []*batch
 	waiting  int // requests in batches
@@ -79,7 +79,7 @@ type intake struct {
 }
 
 // add puts r into the last batch, or into a new one when that is full; nil: closed. wake says that the committer waits for it.
-func (in *intake) add(r *request) (b *batch, wake bool) {
+func (in *requestQueue) add(r *request) (b *batch, wake bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.closed {
@@ -100,7 +100,7 @@ func (in *intake) add(r *request) (b *batch, wake bool) {
 
 // lacks reports whether there are requests, but fewer than expected and than fill a batch. From then on the committer is
 // woken when that many are there.
-func (in *intake) lacks(expected int) bool {
+func (in *requestQueue) lacks(expected int) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.expected = expected
@@ -108,14 +108,14 @@ func (in *intake) lacks(expected int) bool {
 }
 
 // pending is how many requests wait.
-func (in *intake) pending() int {
+func (in *requestQueue) pending() int {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return in.waiting
 }
 
 // take returns the oldest batch, or nil.
-func (in *intake) take() *batch {
+func (in *requestQueue) take() *batch {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if len(in.batches) == 0 {
@@ -128,7 +128,7 @@ func (in *intake) take() *batch {
 }
 
 // close makes every later add fail.
-func (in *intake) close() {
+func (in *requestQueue) close() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.closed = true
@@ -165,7 +165,7 @@ func (q *engine) do(ctx context.Context, job func(*txn) error) error {
 
 // submit hands r to the committer and waits for its outcome.
 func (q *engine) submit(ctx context.Context, r *request) error {
-	b, wake := q.intake.add(r)
+	b, wake := q.requests.add(r)
 	if b == nil {
 		return errClosed
 	}
@@ -230,12 +230,12 @@ func (p *pacer) waited(complete bool) {
 
 // coalesce lets requests join those that wait for the next group.
 func (q *committer) coalesce() {
-	if !q.intake.lacks(q.pacer.expected) || !q.pacer.waits(time.Now()) {
+	if !q.requests.lacks(q.pacer.expected) || !q.pacer.waits(time.Now()) {
 		return
 	}
 	limit := time.NewTimer(q.pacer.limit)
 	defer limit.Stop()
-	for q.intake.lacks(q.pacer.expected) {
+	for q.requests.lacks(q.pacer.expected) {
 		select {
 		case <-q.wake:
 		case <-limit.C:

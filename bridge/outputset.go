@@ -20,29 +20,29 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
-// fleet is the set of workers, one an output. Its methods are called by one goroutine, but for list.
-type fleet struct {
+// outputSet is the set of workers, one an output. Its methods are called by one goroutine, but for list.
+type outputSet struct {
 	queue   queue.Outputs
 	metrics prometheus.Registerer
 	log     *slog.Logger
 	now     func() time.Time
 	tail    *tail.Hub
 
-	mu    sync.Mutex
-	ships map[string]*ship
+	mu      sync.Mutex
+	running map[string]*runningOutput
 }
 
-// ship is one running output.
-type ship struct {
+// runningOutput is one running output.
+type runningOutput struct {
 	worker *forward.Worker
 	config config.Output
 }
 
-// apply makes the fleet what wanted says: workers whose table did not change go on undisturbed, the others are
+// apply makes the set what wanted says: workers whose table did not change go on undisturbed, the others are
 // drained within ctx and replaced, removed ones drained and forgotten. open makes an output for each of wanted.
 // Deliveries go on in the meantime; lifetime bounds the new workers. When the queue can't take the new outputs nothing
 // is changed.
-func (f *fleet) apply(ctx, lifetime context.Context, wanted []config.Output, open map[string]func(func() bool) (outputs.Output, error)) error {
+func (f *outputSet) apply(ctx, lifetime context.Context, wanted []config.Output, open map[string]func(func() bool) (outputs.Output, error)) error {
 	// The new ones first, beside the old ones: a replaced output must hold its events back all the time.
 	if _, err := f.queue.Declare(ctx, specs(append(f.leaving(wanted), wanted...))); err != nil {
 		return fmt.Errorf("telling the queue about the outputs: %w", err)
@@ -53,7 +53,7 @@ func (f *fleet) apply(ctx, lifetime context.Context, wanted []config.Output, ope
 	var errs []error
 	for _, o := range wanted {
 		if !f.has(o.Name) {
-			errs = append(errs, f.launch(lifetime, o, open[o.Name]))
+			errs = append(errs, f.start(lifetime, o, open[o.Name]))
 		}
 	}
 	// The queue says how many events a removed output had left.
@@ -64,11 +64,11 @@ func (f *fleet) apply(ctx, lifetime context.Context, wanted []config.Output, ope
 }
 
 // leaving returns the running outputs that wanted has no more.
-func (f *fleet) leaving(wanted []config.Output) []config.Output {
+func (f *outputSet) leaving(wanted []config.Output) []config.Output {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var all []config.Output
-	for name, s := range f.ships {
+	for name, s := range f.running {
 		if !slices.ContainsFunc(wanted, func(o config.Output) bool { return o.Name == name }) {
 			all = append(all, s.config)
 		}
@@ -85,11 +85,11 @@ func specs(wanted []config.Output) []queue.OutputSpec {
 }
 
 // stale returns the running outputs that wanted has no more or has changed.
-func (f *fleet) stale(wanted []config.Output) []string {
+func (f *outputSet) stale(wanted []config.Output) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var names []string
-	for name, s := range f.ships {
+	for name, s := range f.running {
 		same := func(o config.Output) bool { return o.Name == name && o.Fingerprint == s.config.Fingerprint }
 		if !slices.ContainsFunc(wanted, same) {
 			names = append(names, name)
@@ -98,14 +98,14 @@ func (f *fleet) stale(wanted []config.Output) []string {
 	return names
 }
 
-func (f *fleet) has(name string) bool {
+func (f *outputSet) has(name string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.ships[name] != nil
+	return f.running[name] != nil
 }
 
-// launch starts a worker, which claims its output by itself. Nothing is changed when its metrics can't be registered.
-func (f *fleet) launch(lifetime context.Context, o config.Output, open func(func() bool) (outputs.Output, error)) error {
+// start starts a worker, which claims its output by itself. Nothing is changed when its metrics can't be registered.
+func (f *outputSet) start(lifetime context.Context, o config.Output, open func(func() bool) (outputs.Output, error)) error {
 	w := forward.New(forward.Options{
 		Name: o.Name, Kind: o.Type, Queue: f.queue, Open: open,
 		Match: forward.Match(o.Match), Now: f.now,
@@ -119,17 +119,17 @@ func (f *fleet) launch(lifetime context.Context, o config.Output, open func(func
 	w.Start(lifetime)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.ships[o.Name] = &ship{worker: w, config: o}
+	f.running[o.Name] = &runningOutput{worker: w, config: o}
 	return nil
 }
 
 // stop drains the named outputs at the same time.
-func (f *fleet) stop(ctx context.Context, names []string) error {
+func (f *outputSet) stop(ctx context.Context, names []string) error {
 	errs := make([]error, len(names))
 	var wg sync.WaitGroup
 	for i, name := range names {
 		f.mu.Lock()
-		s := f.ships[name]
+		s := f.running[name]
 		f.mu.Unlock()
 		wg.Go(func() {
 			if err := s.worker.Stop(ctx); err != nil {
@@ -141,36 +141,36 @@ func (f *fleet) stop(ctx context.Context, names []string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, name := range names {
-		f.metrics.Unregister(f.ships[name].worker)
-		delete(f.ships, name)
+		f.metrics.Unregister(f.running[name].worker)
+		delete(f.running, name)
 	}
 	return errors.Join(errs...)
 }
 
 // stopAll drains every output.
-func (f *fleet) stopAll(ctx context.Context) error {
+func (f *outputSet) stopAll(ctx context.Context) error {
 	return f.stop(ctx, f.names())
 }
 
-func (f *fleet) names() []string {
+func (f *outputSet) names() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Sorted(maps.Keys(f.ships))
+	return slices.Sorted(maps.Keys(f.running))
 }
 
 // list returns the workers' states in the order of their names.
-func (f *fleet) list() []forward.Status {
+func (f *outputSet) list() []forward.Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	all := make([]forward.Status, 0, len(f.ships))
-	for _, name := range slices.Sorted(maps.Keys(f.ships)) {
-		all = append(all, f.ships[name].worker.Status())
+	all := make([]forward.Status, 0, len(f.running))
+	for _, name := range slices.Sorted(maps.Keys(f.running)) {
+		all = append(all, f.running[name].worker.Status())
 	}
 	return all
 }
 
 // inFlight counts the records whose fate is open.
-func (f *fleet) inFlight() int {
+func (f *outputSet) inFlight() int {
 	n := 0
 	for _, s := range f.list() {
 		n += s.InFlight
@@ -179,11 +179,11 @@ func (f *fleet) inFlight() int {
 }
 
 // stuck names the workers whose loops have not gone round lately.
-func (f *fleet) stuck() []string {
+func (f *outputSet) stuck() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var names []string
-	for name, s := range f.ships {
+	for name, s := range f.running {
 		if !s.worker.Alive(f.now()) {
 			names = append(names, name)
 		}
