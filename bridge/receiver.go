@@ -56,9 +56,9 @@ func (b *Bridge) dropUnusedSockets(cfg *config.Config) []string {
 			continue
 		}
 		_ = s.Close()
-		text := fmt.Sprintf("systemd holds the socket %s at %s, but server.listen is not [\"systemd\"]: whoever connects there waits for nobody; "+
+		text := fmt.Sprintf("systemd holds the socket %s at %s, but server.listen is not [\"systemd\"]: connections to it hang; "+
 			"disable the socket unit (systemctl disable --now linuxguard-bridge.socket), or set listen = [\"systemd\"] and restart", s.Name, s.Addr())
-		b.opts.Log.Warn("a socket that nobody reads", "problem", text)
+		b.opts.Log.Warn("a socket unit is active, but its socket is not used", "problem", text)
 		texts = append(texts, text)
 	}
 	return texts

@@ -157,7 +157,7 @@ func (m *Monitor) look() []Alarm {
 			m.raise(w, heard, from.Add(w.ExpectEvery))
 		case !overdue && w.overdue:
 			w.overdue, w.unsent = false, false
-			m.opts.Log.Info("the endpoint is heard again", slog.String("event", "endpoint_heard"), slog.String("endpoint", w.Name))
+			m.opts.Log.Info("the endpoint receives deliveries again", slog.String("event", "endpoint_heard"), slog.String("endpoint", w.Name))
 		}
 		if w.unsent {
 			due = append(due, w.alarm)

@@ -15,7 +15,7 @@ import (
 const controlMode = 0o660
 
 // ListenControl opens the control socket at path. A socket that a killed process left behind is replaced; one that
-// somebody answers, or a path that is no socket, is an error. Until the mode is set the umask
+// somebody answers, or a path that is not a socket, is an error. Until the mode is set the umask
 // keeps other users from connecting, which takes the right to write.
 func ListenControl(ctx context.Context, path string) (net.Listener, error) {
 	if err := removeStale(ctx, path); err != nil {
@@ -45,7 +45,7 @@ func removeStale(ctx context.Context, path string) error {
 		return fmt.Errorf("control socket: %w", err)
 	}
 	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("control socket: %s exists and is no socket: remove it or set admin.socket", path)
+		return fmt.Errorf("control socket: %s exists and is not a socket: remove it or set admin.socket", path)
 	}
 	d := net.Dialer{Timeout: time.Second}
 	if c, err := d.DialContext(ctx, "unix", path); err == nil {

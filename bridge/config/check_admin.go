@@ -74,7 +74,7 @@ func (l *loader) checkAdminListen(at keyPath, a adminTable) {
 func (l *loader) checkAllowedHosts(at keyPath, hosts []string) {
 	for i, host := range hosts {
 		if _, err := netip.ParseAddr(host); err != nil && !isHostName(host) {
-			l.errorf(at.index(i), "without scheme and port", "%q is no host name", host)
+			l.errorf(at.index(i), "without scheme and port", "%q is not a valid host name", host)
 		}
 	}
 }

@@ -63,7 +63,7 @@ func (l *loader) checkListen(at keyPath, texts []string) []listenUse {
 		l.errorf(at, "systemctl enable --now linuxguard-bridge.socket", `is ["systemd"], and the socket unit is %s: the service would be handed no socket`, unit)
 	case !activated && unit == "active":
 		l.warnf(at, `systemctl disable --now linuxguard-bridge.socket, or listen = ["systemd"]`,
-			"the socket unit is active and holds its port, but the bridge doesn't listen there: whoever connects to it waits for nobody")
+			"the socket unit is active and holds its port, but the bridge doesn't listen there: connections to it hang")
 	}
 	return addresses
 }
@@ -122,7 +122,7 @@ func (l *loader) checkACME(at keyPath, a *acmeTable, addresses []listenUse) {
 	}
 	l.checkDomains(at.key("domains"), a.Domains)
 	if a.Email != "" && !isMailAddress(a.Email) {
-		l.errorf(at.key("email"), "", "%q is no mail address", a.Email)
+		l.errorf(at.key("email"), "", "%q is not a valid mail address", a.Email)
 	}
 	if u, err := url.Parse(a.DirectoryURL); a.DirectoryURL != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil) {
 		l.errorf(at.key("directory_url"), "", "must be an https:// URL without user and password")
@@ -159,7 +159,7 @@ func (l *loader) checkDomains(at keyPath, domains []string) {
 		case strings.HasPrefix(domain, "*."):
 			l.errorf(at.index(i), "", "%q: neither HTTP-01 nor TLS-ALPN-01 can prove a wildcard name", domain)
 		case !isHostName(domain):
-			l.errorf(at.index(i), "", "%q is no host name", domain)
+			l.errorf(at.index(i), "", "%q is not a valid host name", domain)
 		case slices.Contains(domains[:i], domain):
 			l.warnf(at.index(i), "", "%s is there twice", domain)
 		}

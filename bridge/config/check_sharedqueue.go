@@ -129,7 +129,7 @@ func (s *SharedQueue) Local() bool {
 // checkSharedParts looks at what goes otherwise with two bridges.
 func (l *loader) checkSharedParts(at keyPath) {
 	if l.cfg.Server.ACME != nil && l.file.Server.StateDirectory == "" {
-		l.errorf(path("server", "acme"), "set server.state_directory", "needs a folder for its certificates, which the queue's directory is no more with queue.kind = \"postgres\"")
+		l.errorf(path("server", "acme"), "set server.state_directory", "needs a folder for its certificates, as the queue has no directory with queue.kind = \"postgres\"")
 	}
 	if l.file.Queue.ReplicatedBy == "nothing" {
 		l.warnf(at.key("replicated_by"), "give it a synchronous standby", "what is acknowledged is on one database server only, and lost with its disk")

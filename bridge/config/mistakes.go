@@ -73,7 +73,7 @@ func mistake(src string, found toml.ParseError) (text, hint string) {
 	case strings.ContainsAny(line, "“”„‟‘’‚«»"):
 		return "these are typographic quotes", `use straight ones: "..."`
 	case strings.ContainsFunc(line, func(r rune) bool { return r != ' ' && r != '\t' && (unicode.IsSpace(r) || r == '\u200b') }):
-		return "a blank here is no plain one, as copied from a web page", "type it anew"
+		return "there is a special blank here, as copied from a web page", "type it anew"
 	case strings.Contains(said, "escape"), strings.Contains(said, "hexadecimal digits after"):
 		return `in "..." a backslash begins an escape`, `write '...' instead, or \\ for one`
 	case strings.Contains(said, "newlines"), strings.Contains(said, `EOF; expected '"`), strings.Contains(said, `EOF; expected "'`):
@@ -134,9 +134,9 @@ func mistakeOfLine(line, said string) (text, hint string) {
 	case value == "" || value[0] == '#':
 		return "the value is missing", `key = "value"; to leave a key at its default, take its line out`
 	case truthWord.MatchString(value):
-		return "this is no truth value", "write true or false, in small letters and without quotes"
+		return "this is not a boolean", "write true or false, in small letters and without quotes"
 	case noneWord.MatchString(value):
-		return "there is no such value", "to leave a key at its default, take its line out"
+		return "this is not a value", "to leave a key at its default, take its line out"
 	case quoted.MatchString(value):
 		return "there is more behind the value", `a value ends at its closing quote: a quote inside is written \", a list [ "a", "b" ]`
 	case value[0] == '"' || value[0] == '\'':

@@ -43,7 +43,7 @@ func TestMistakes(t *testing.T) {
 		"inline table":         {`match = { a: "CANARY" }`, "this inline table is not right", ""},
 		"open header":          {`[CANARY`, "a table's header is one name in brackets", ""},
 		"backslash":            {`path = "C:\CANARY"`, "a backslash begins an escape", ""},
-		"no-break space":       {"token\u00a0= \"CANARY\"", "no plain one", ""},
+		"no-break space":       {"token\u00a0= \"CANARY\"", "special blank", ""},
 		"Latin-1":              {"path = \"/CANARY\xfc\"", "this character is not UTF-8", ""},
 		"UTF-16":               {"\x00t\x00o\x00k", "UTF-16", "config.toml:1:1:"},
 		"CR alone":             {"path = \"/x\"\rtoken = \"CANARY\"", "CR alone", "config.toml:1:1:"},

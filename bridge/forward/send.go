@@ -224,7 +224,7 @@ func (d *dispatcher) record(e *queue.Event) outputs.Record {
 		ReceivedAt: e.ReceivedAt, Body: e.Body, Signal: e.Signal, Notes: e.Notes, Synthetic: e.Synthetic,
 	}
 	if r.Signal == nil { // no JSON object: only an operator's re-send can bring one here
-		r.Signal = &signal.Signal{Description: string(e.Body), Notes: []string{"the body is no JSON object"}}
+		r.Signal = &signal.Signal{Description: string(e.Body), Notes: []string{"the body is not a JSON object"}}
 	}
 	for _, h := range e.Header {
 		r.Header = append(r.Header, outputs.Header(h))

@@ -226,6 +226,6 @@ func (w *Worker) reportLost(gap queue.Gap) {
 		w.reportedLost = w.reportedLost[1:]
 	}
 	w.reportedLost = append(w.reportedLost, gap)
-	w.opts.Log.Error("the queue has lost events that this output was not sent; going on behind them", "event", "record_lost",
+	w.opts.Log.Error("the queue lost events before this output was sent them; continuing behind them", "event", "record_lost",
 		"first_seq", gap.First, "last_seq", gap.Last)
 }

@@ -206,7 +206,7 @@ func notA(file string, data []byte, wanted string) *Error {
 		switch {
 		case block.Type == "ENCRYPTED PRIVATE KEY", strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED"):
 			if wanted == keyBlock {
-				return failure("is encrypted with a passphrase, for which nobody is there to ask", "openssl pkey -in %s -out %s.pem", file, file)
+				return failure("is encrypted with a passphrase, which a service cannot be asked for", "openssl pkey -in %s -out %s.pem", file, file)
 			}
 		case block.Type == "PKCS7":
 			return failure("is a PKCS#7 file (.p7b)", "openssl pkcs7 -print_certs -in %s -out %s.pem", file, file)

@@ -25,7 +25,7 @@ func (v Value) Oddity() string {
 	case strings.HasPrefix(strings.ToLower(text), "sha256="):
 		return `begins with "sha256=", as a signature does`
 	case !utf8.ValidString(text):
-		return "is no valid UTF-8"
+		return "is not valid UTF-8"
 	}
 	return ""
 }

@@ -30,7 +30,7 @@ func listeners(files []*os.File) ([]NamedListener, error) {
 		l, err := net.FileListener(f)
 		_ = f.Close() // FileListener has its own duplicate
 		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("socket %q from systemd is no listening stream socket (ListenStream=, Accept=no): %w", f.Name(), err))
+			failed = errors.Join(failed, fmt.Errorf("socket %q from systemd is not a listening stream socket (ListenStream=, Accept=no): %w", f.Name(), err))
 			continue
 		}
 		found = append(found, NamedListener{Listener: l, Name: f.Name()})

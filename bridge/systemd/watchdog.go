@@ -138,7 +138,7 @@ func (w *Watchdog) complain(stalled map[string]error) {
 	}
 	w.silent = true
 	for name, err := range stalled {
-		w.log.Error("no progress: the watchdog is not pinged any more", slog.String("event", "watchdog_stalled"),
+		w.log.Error("no progress: systemd's watchdog is no longer pinged", slog.String("event", "watchdog_stalled"),
 			slog.String("check", name), slog.Duration("interval", w.interval), slog.Any("error", err))
 	}
 	_ = w.notify.Status("stuck: no progress for one watchdog interval, see the log") // the log line is what counts

@@ -94,7 +94,7 @@ func removeStale(ctx context.Context, path string) error {
 		return err
 	}
 	if info.Mode()&fs.ModeSocket == 0 {
-		return errors.New("there is a file that is no socket")
+		return errors.New("there is a file that is not a socket")
 	}
 	var dialer net.Dialer
 	if c, err := dialer.DialContext(ctx, "unix", path); err == nil {

@@ -106,7 +106,7 @@ func (g *globals) asService(ctx context.Context, l *bridge.Loader, pretend bool)
 	}
 	service, err := user.Lookup(unit.User)
 	if err != nil {
-		return &judge{as: fmt.Sprintf("judged as %s, not as the service will find it: %s runs as %s, which is no user here", us, unit.Name, unit.User)}
+		return &judge{as: fmt.Sprintf("judged as %s, not as the service will find it: %s runs as %s, a user that does not exist here", us, unit.Name, unit.User)}
 	}
 	root := os.Geteuid() == 0
 	if !root && service.Username != us {

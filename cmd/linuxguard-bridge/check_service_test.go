@@ -166,7 +166,7 @@ func TestCheckAsService(t *testing.T) {
 			w.write("config.toml", w.read("config.toml")+"[dedupe]\ncapacity = 9000000\n", 0o644)
 		}, "", exitOK,
 			[]string{"dedupe.capacity: the memory of 9000000 deliveries takes up to", "raise MemoryHigh="}},
-		"a socket that nobody reads": {func(*serviceWorld) {}, "ActiveState=active\n", exitOK,
+		"a socket unit is active, but its socket is not used": {func(*serviceWorld) {}, "ActiveState=active\n", exitOK,
 			[]string{"server.listen: the socket unit is active and holds its port", "systemctl disable --now linuxguard-bridge.socket"}},
 		"no socket": {func(w *serviceWorld) {
 			w.write("config.toml", strings.ReplaceAll(w.read("config.toml"), "[server]", "[server]\nlisten = [\"systemd\"]"), 0o644)

@@ -16,7 +16,7 @@ func newLossesCommand(g *globals) *cobra.Command {
 		Use:   "losses",
 		Short: "List and acknowledge what the queue has lost",
 		Long: "A loss is something that was acknowledged to LinuxGuard and is gone, because the disk has damaged or lost it. It\n" +
-			"stays in status, metrics and alerts until somebody acknowledges it here.",
+			"stays in status, metrics and alerts until it is acknowledged here.",
 		RunE: needsSubcommand,
 	}
 	c.AddCommand(newLossesList(g), newLossesAcknowledge(g))
@@ -26,8 +26,8 @@ func newLossesCommand(g *globals) *cobra.Command {
 func newLossesList(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
-		Short: "List the losses that nobody has acknowledged",
-		Long: "Lists the losses that nobody has acknowledged, oldest first: what was lost, and between which bridge_seq. Audit\n" +
+		Short: "List the losses that are not acknowledged",
+		Long: "Lists the losses that are not acknowledged, oldest first: what was lost, and between which bridge_seq. Audit\n" +
 			"says which events of an output they are.",
 		Example: "  linuxguard-bridge losses list",
 		Args:    cobra.NoArgs,
@@ -72,7 +72,7 @@ func newLossesAcknowledge(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "acknowledge ID... | --all",
 		Short: "Say that you know of a loss",
-		Long: "Takes losses out of status, metrics and alerts. What is lost stays lost, and audit goes on telling it. The bridge\n" +
+		Long: "Takes losses out of status, metrics and alerts. What is lost stays lost, and audit still shows it. The bridge\n" +
 			"stores and logs who did it.\n\n" +
 			"Exit code 0: all are acknowledged; 1: at least one is not; 2: wrong usage.",
 		Example: "  linuxguard-bridge losses acknowledge 3\n  linuxguard-bridge losses acknowledge --all",

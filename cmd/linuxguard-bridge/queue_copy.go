@@ -16,7 +16,7 @@ func newQueueBackup(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "backup DIR",
 		Short: "Copy the queue of the running bridge",
-		Long: "Copies the queue's folder into a new folder while the bridge goes on. All that was acknowledged before is in the copy.\n" +
+		Long: "Copies the queue's folder into a new folder while the bridge runs. All that was acknowledged before is in the copy.\n" +
 			"To restore it, stop the bridge, put the copy in place of queue.directory, owned by the service's user, and start the\n" +
 			"bridge. It takes a new bridge_id then, because the queue that it is a copy of has gone on giving bridge_seq numbers,\n" +
 			"and says so in losses list.\n\n" +

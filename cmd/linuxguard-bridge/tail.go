@@ -23,7 +23,7 @@ func newTailCommand(g *globals) *cobra.Command {
 			"try, which will be made again, is one line for all its events. A refused webhook has no severity: --min-severity\n" +
 			"does not leave it out.\n\n" +
 			"It never slows the bridge: lines that this terminal is too slow for are left out and counted, the oldest first. It\n" +
-			"goes on over a reload. Up to four can run at once. Texts of more than 512 bytes are cut.\n\n" +
+			"continues over a reload. Up to four can run at once. Texts of more than 512 bytes are cut.\n\n" +
 			"With --json each line is an object: at, way (in or out), outcome, and of the following what is known: status (HTTP's),\n" +
 			"error (also why it is quarantined), endpoint, output, client (its address), events (of a failed try), ms (that the\n" +
 			"output took), bridge_seq, delivery_id, signal_id, signal_type, server_name, severity, left_out (lines before this one).\n\n" +

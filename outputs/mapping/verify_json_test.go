@@ -74,7 +74,7 @@ func checkEnvelope(t *testing.T, f format, rec *outputs.Record, members pairs) {
 	}
 }
 
-// checkRaw: the event is the body, but for what is no valid UTF-8 or no good in a line.
+// checkRaw: the event is the body, but for what is not valid UTF-8 or no good in a line.
 func checkRaw(t *testing.T, rec *outputs.Record, line string) {
 	t.Helper()
 	var got struct {

@@ -229,6 +229,6 @@ func (o *Output) noteDown(e *collector, err error) {
 	}
 	o.down.Store(true)
 	if o.pool.failed(e, err, after) && len(o.pool.collectors) > 1 {
-		o.env.Log.Warn("the collector does not work, going on with the others", "collector", e.base, "error", err)
+		o.env.Log.Warn("the collector does not work, the others take its requests", "collector", e.base, "error", err)
 	}
 }

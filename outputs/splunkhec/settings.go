@@ -220,7 +220,7 @@ const collectorPath = "/services/collector"
 func parseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil {
-		return nil, errors.New("is no URL")
+		return nil, errors.New("is not a valid URL")
 	}
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":

@@ -113,7 +113,7 @@ func proxyWithAuth(text string, auth secret.Value) (func(*http.Request) (*url.UR
 	}
 	u, err := url.Parse(text)
 	if err != nil {
-		return nil, errors.New("proxy: is no URL")
+		return nil, errors.New("proxy: is not a valid URL")
 	}
 	user, password, _ := strings.Cut(auth.Reveal(), ":")
 	u.User = url.UserPassword(user, password)

@@ -74,7 +74,7 @@ func (o *Output) probeSession(ctx context.Context, d *dialed) (string, error) {
 		closeSession(d, reader)
 		return fmt.Sprintf("RELP session opened with %q", offers.software), nil
 	case isDatagram(d.meter):
-		return "which is no proof that somebody listens: datagrams are not answered", nil
+		return "which does not show that anything listens: datagrams are not answered", nil
 	default:
 		if err := stillOpen(d.conn); err != nil {
 			return "", err

@@ -129,7 +129,7 @@ func relpData(b []byte, i int, f relpFrame) (relpFrame, int, error) {
 		return f, 0, nil
 	}
 	if i == digits || length > maxRELPAnswer {
-		return f, 0, fmt.Errorf("%w: DATALEN is no number up to %d", errRELPFrame, maxRELPAnswer)
+		return f, 0, fmt.Errorf("%w: DATALEN is not a number up to %d", errRELPFrame, maxRELPAnswer)
 	}
 	if length == 0 && b[i] == '\n' {
 		return f, i + 1, nil

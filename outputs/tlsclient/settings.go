@@ -100,7 +100,7 @@ func checkServerName(name string) error {
 		return nil
 	}
 	if strings.ContainsAny(name, ":/ *") {
-		return fmt.Errorf("%q is no host name: give the name alone, without scheme and port", name)
+		return fmt.Errorf("%q is not a valid host name: give the name alone, without scheme and port", name)
 	}
 	return nil
 }

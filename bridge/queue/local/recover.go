@@ -260,7 +260,7 @@ func (r *recovery) sidecarIndex(number uint64, has bool) (*index, error) {
 		return err
 	})
 	if errors.Is(err, errSidecar) {
-		r.opts.Log.Warn("a sidecar of the queue's log is damaged; it is made anew from its segment where that is there",
+		r.opts.Log.Warn("a sidecar of the queue's log is damaged; it is rebuilt from its segment if that still exists",
 			"event", "queue_damaged", "error", err)
 		return nil, nil
 	}

@@ -246,6 +246,6 @@ func refuseMoved(opts *Options, dir string) error {
 	if err != nil || to == "" {
 		return err
 	}
-	return fmt.Errorf("%w to %s, which goes on with its numbers: use that one (queue.kind = \"postgres\"); to go back to what was here then, "+
+	return fmt.Errorf("%w to %s, which continues its numbers: use that one (queue.kind = \"postgres\"); to go back to what was here then, "+
 		"delete %s, and what the other has received since is missing", ErrMoved, to, filepath.Join(dir, movedMark))
 }

@@ -309,7 +309,7 @@ func (n *logThrottle) say(log logger, now time.Time, capacity int) {
 			"event", "record_dropped", "output", output, "first", r.First, "last", r.Last)
 	}
 	if n.evicted != n.now {
-		log.Warn("the memory of seen deliveries is full: entries younger than dedupe.window had to go; raise dedupe.capacity",
+		log.Warn("the memory of seen deliveries is full: entries younger than dedupe.window were evicted; raise dedupe.capacity",
 			"event", "dedupe_evicted", "evicted", n.now-n.evicted, "capacity", capacity)
 	}
 	*n = logThrottle{said: now, evicted: n.now, now: n.now}

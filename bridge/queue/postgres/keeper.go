@@ -113,7 +113,7 @@ func (q *Queue) endOutputs(ctx context.Context) {
 		return // the next tick tries again
 	}
 	for name, events := range left {
-		q.log.Warn("an output that no bridge names any more has ended", "event", "output_removed", "output", name, "events", events)
+		q.log.Warn("an output that is no longer in any bridge's configuration was removed", "event", "output_removed", "output", name, "events", events)
 	}
 }
 

@@ -76,7 +76,7 @@ func statusMetrics() []statusMetric {
 		metric("remembered_capacity", "How many can be (dedupe.capacity).", gauge, func(s *queue.Status) float64 { return float64(s.Capacity) }),
 		metric("remembered_seconds", "Age of the oldest remembered delivery.", gauge, func(s *queue.Status) float64 { return s.WindowCovered.Seconds() }),
 		metric("evicted_total", "Deliveries forgotten younger than the window, for want of capacity.", counter, func(s *queue.Status) float64 { return float64(s.Evicted) }),
-		metric("losses", "Losses that nobody has acknowledged.", gauge, func(s *queue.Status) float64 { return float64(s.Losses) }),
+		metric("losses", "Losses that are not acknowledged.", gauge, func(s *queue.Status) float64 { return float64(s.Losses) }),
 		metric("lost_events", "Events lost in those, as far as their number is known.", gauge, func(s *queue.Status) float64 { return float64(s.LostEvents) }),
 		metric("commits_total", "Groups of records written and synced.", counter, func(s *queue.Status) float64 { return float64(s.Commits) }),
 	}
