@@ -99,7 +99,7 @@ func TestKill(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	wg := load(ctx, t, w.Bridge, o, 8)
-	kills := bridgetest.Count(20, 500)
+	kills := bridgetest.Count(10, 500)
 	for i := range kills {
 		before, moment := o.count(), time.Now().Add(rand.N(2500*time.Millisecond))
 		bridgetest.Eventually(t, arrive, fmt.Sprintf("acknowledgements after kill %d", i), func() bool {

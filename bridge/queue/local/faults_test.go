@@ -23,7 +23,7 @@ func TestEachOperationFails(t *testing.T) {
 	t.Parallel()
 	for _, how := range []disktest.How{disktest.Lost, disktest.Persisted} {
 		var done atomic.Bool
-		step := count(9, 1)
+		step := count(29, 1)
 		inParallel(t, 100_000/step, func(i int) {
 			if done.Load() {
 				return

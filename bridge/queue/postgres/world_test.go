@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"sync"
@@ -148,23 +147,9 @@ func (w *world) StallWrites(on bool) {
 }
 
 func engine() queuetest.Engine {
-	return queuetest.Engine{Name: "postgres", Shared: true, New: newWorld}
+	return queuetest.Engine{Name: "postgres", Shared: true, New: newWorld, ShortChecks: 20}
 }
 
 func TestSuite(t *testing.T) { t.Parallel(); queuetest.Run(t, engine()) }
 
-func TestModel(t *testing.T) {
-	if os.Getenv(queuetest.LongVariable) == "" {
-		// Each check makes a schema and waits for many commits, so the short form is a few, and the same ones every time: finding others is the
-		// long form's.
-		for name, value := range map[string]string{"rapid.checks": "20", "rapid.seed": "1"} {
-			if f := flag.Lookup(name); f.Value.String() != f.DefValue {
-				continue
-			}
-			if err := flag.Set(name, value); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	queuetest.RunModel(t, engine())
-}
+func TestModel(t *testing.T) { queuetest.RunModel(t, engine()) }

@@ -20,6 +20,8 @@ type Engine struct {
 	Shared bool
 	// OwnClock says that the engine goes by another clock than Options.Now. What needs a clock that a test can move is skipped.
 	OwnClock bool
+	// ShortChecks is how many checks of the model the short form does, always the same ones; 0: 100, new ones each time.
+	ShortChecks int
 }
 
 // World is one place where an engine keeps its data, over any number of opens.

@@ -7,7 +7,7 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"sync"
+	"strconv"
 	"testing"
 	"time"
 
@@ -18,18 +18,30 @@ import (
 // LongVariable names the environment variable that makes the model try for long.
 const LongVariable = "LINUXGUARD_LONG"
 
-var setChecks = sync.OnceValue(func() error {
-	if f := flag.Lookup("rapid.checks"); f != nil && os.Getenv(LongVariable) != "" && f.Value.String() == f.DefValue {
-		return f.Value.Set("3000")
+// setChecks tells rapid how much to try, unless its flags were given. The short form of an engine that is slow to try has few checks, and the
+// same ones every time: to find others is the long form's job.
+func setChecks(short int) error {
+	values := map[string]string{}
+	if os.Getenv(LongVariable) != "" {
+		values["rapid.checks"] = "3000"
+	} else if short > 0 {
+		values["rapid.checks"], values["rapid.seed"] = strconv.Itoa(short), "1"
+	}
+	for name, value := range values {
+		if f := flag.Lookup(name); f.Value.String() == f.DefValue {
+			if err := f.Value.Set(value); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
-})
+}
 
 // RunModel drives an engine and a plain model of the contract with the same random actions, and compares them after each.
 // The model knows no sizes on disk: where an event finds no room, or older ones are dropped for it, it takes the engine's
 // word if that is plausible, and looks that nothing else has changed.
 func RunModel(t *testing.T, e Engine) {
-	if err := setChecks(); err != nil {
+	if err := setChecks(e.ShortChecks); err != nil {
 		t.Fatal(err)
 	}
 	if e.OwnClock {
