@@ -299,7 +299,7 @@ func TestListenControlReplacesOnlyADeadSocket(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := admin.ListenControl(t.Context(), path); err == nil || !strings.Contains(err.Error(), "no socket") {
+	if _, err := admin.ListenControl(t.Context(), path); err == nil || !strings.Contains(err.Error(), "not a socket") {
 		t.Errorf("replaced a file: %v", err)
 	}
 }

@@ -138,7 +138,7 @@ func TestUnixSocket(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "file")
 	writeFile(t, file, []byte("precious"))
-	if _, err := listen(t.Context(), []string{"unix:" + file}); err == nil || !strings.Contains(err.Error(), "no socket") {
+	if _, err := listen(t.Context(), []string{"unix:" + file}); err == nil || !strings.Contains(err.Error(), "not a socket") {
 		t.Errorf("a file was taken for a stale socket: %v", err)
 	}
 }
