@@ -253,7 +253,7 @@ func (c *commit) lookUp(ctx context.Context, conn *pgx.Conn) error {
 	for _, f := range c.progress {
 		f.queue(q, b)
 	}
-	b.Queue(q.db.sql(`SELECT o.name, o.cursor, o.drop_oldest, o.dropped, o.owner_bridge FROM SCHEMA.output o ORDER BY o.name`)).Query(c.scanOutputs)
+	b.Queue(q.db.sql(selectOutputs)).Query(c.scanOutputs)
 	b.Queue(q.db.sql(`SELECT coalesce((SELECT total FROM SCHEMA.event WHERE seq <= (SELECT coalesce(min(cursor), 0) FROM SCHEMA.output)
 		ORDER BY seq DESC LIMIT 1), pruned_total) FROM SCHEMA.meta`)).QueryRow(func(row pgx.Row) error {
 		var atDone int64
@@ -282,13 +282,16 @@ func (c *commit) scanMeta(row pgx.Row) error {
 	return nil
 }
 
+// selectOutputs is what scanOutputs reads.
+const selectOutputs = "SELECT name, cursor, drop_oldest, dropped, owner_bridge, epoch FROM SCHEMA.output ORDER BY name"
+
 func (c *commit) scanOutputs(rows pgx.Rows) error {
 	c.done = 0
 	first := true
 	for rows.Next() {
 		o := &outputFacts{}
 		var dropped int64
-		if err := rows.Scan(&o.Name, &o.Cursor, &o.dropOldest, &dropped, &o.Owner); err != nil {
+		if err := rows.Scan(&o.Name, &o.Cursor, &o.dropOldest, &dropped, &o.Owner, &o.epoch); err != nil {
 			return err
 		}
 		o.Dropped = uint64(dropped) //nolint:gosec // a count
@@ -559,11 +562,10 @@ func (q *Queue) learn(c *commit) {
 	k.status.Remembered = int(c.lastSeq - c.floor) //nolint:gosec // a count
 	for name, o := range c.outputs {
 		if old := k.outputs[name]; old != nil {
-			old.Cursor, old.Dropped, old.Owner = max(old.Cursor, o.Cursor), o.Dropped, o.Owner
+			old.Dropped = o.Dropped
+			old.update(o)
 		}
-		if l := q.leases["output/"+name]; l != nil {
-			l.moved(o.Cursor)
-		}
+		q.noteCursor(o)
 	}
 	for _, r := range c.batch {
 		if r.item != nil {

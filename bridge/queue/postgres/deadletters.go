@@ -147,7 +147,7 @@ func (q *Queue) allThere(ctx context.Context, tx pgx.Tx, outputs []string) error
 func (c *commit) resend(ctx context.Context, tx pgx.Tx, r *request, id uint64) (uint64, error) {
 	q, conn := c.q, tx.Conn()
 	c.before = c.lastSeq
-	rows, err := conn.Query(ctx, q.db.sql("SELECT name, cursor, drop_oldest, dropped, owner_bridge FROM SCHEMA.output ORDER BY name"))
+	rows, err := conn.Query(ctx, q.db.sql(selectOutputs))
 	if err != nil {
 		return 0, err
 	}

@@ -122,7 +122,7 @@ func (l *lease) giveUp() {
 		delete(q.pending, l.name)
 		delete(q.tails, l.name)
 	}
-	if o := q.known.outputs[l.name]; o != nil && l.table == "output" && err == nil {
+	if o := q.known.outputs[l.name]; o != nil && l.table == "output" && err == nil && o.epoch == l.epoch {
 		o.Owner = ""
 	}
 	q.notifyAll()

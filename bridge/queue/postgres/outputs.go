@@ -52,7 +52,8 @@ func (q *Queue) declare(ctx context.Context, tx pgx.Tx, m meta, spec queue.Outpu
 		cursor = m.prunedSeq
 	}
 	b := &pgx.Batch{}
-	b.Queue(q.db.sql(`INSERT INTO SCHEMA.output (name, cursor, drop_oldest) VALUES ($1, $2, $3)
+	// The first epoch is above every one that an output of this name may have had before: what is late must not be taken for news of this one.
+	b.Queue(q.db.sql(`INSERT INTO SCHEMA.output (name, cursor, drop_oldest, epoch) VALUES ($1, $2, $3, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
 		ON CONFLICT (name) DO UPDATE SET drop_oldest = excluded.drop_oldest, unnamed_at = 0`), spec.Name, cursor, spec.DropOldest)
 	b.Queue(q.db.sql("INSERT INTO SCHEMA.declared (bridge, output) VALUES ($1, $2)"), q.o.Bridge, spec.Name)
 	return tx.SendBatch(ctx, b).Close()
@@ -103,7 +104,7 @@ func (q *Queue) Claim(ctx context.Context, output string) (*queue.Tenure, error)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return s, queue.ErrNotFound
 		}
-		q.noteOwner(output, owner, cursor, last)
+		q.noteOwner(&outputFacts{OutputStatus: queue.OutputStatus{Name: output, Owner: owner, Cursor: cursor}, epoch: s.epoch}, last)
 		return s, err
 	})
 	if err != nil {
@@ -111,17 +112,17 @@ func (q *Queue) Claim(ctx context.Context, output string) (*queue.Tenure, error)
 	}
 	l.moved(cursor)
 	raise(&l.newest, last)
-	q.noteOwner(output, q.o.Bridge, cursor, last)
+	q.noteOwner(&outputFacts{OutputStatus: queue.OutputStatus{Name: output, Owner: q.o.Bridge, Cursor: cursor}, epoch: l.epoch}, last)
 	q.log.Info("this bridge owns the output", "event", "output_claimed", "output", output)
 	return &queue.Tenure{Output: output, BridgeID: bridgeID, Lease: l, Stream: &stream{l}}, nil
 }
 
-func (q *Queue) noteOwner(output, bridge string, cursor, last uint64) {
+func (q *Queue) noteOwner(read *outputFacts, last uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.known.lastSeq = max(q.known.lastSeq, last)
-	if o := q.known.outputs[output]; o != nil {
-		o.Owner, o.Cursor = bridge, max(o.Cursor, cursor)
+	if o := q.known.outputs[read.Name]; o != nil {
+		o.update(read)
 	}
 }
 
@@ -228,9 +229,6 @@ func (q *Queue) Replay(ctx context.Context, output string, since time.Time) (uin
 			l.end(errReplayed)
 		}
 	}
-	q.mu.Lock()
-	delete(q.known.outputs, output) // the cursor goes back
-	q.mu.Unlock()
 	return events, q.refresh(ctx)
 }
 

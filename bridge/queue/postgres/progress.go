@@ -158,7 +158,7 @@ func (q *Queue) endFlush(f *flush, written bool) (fenced bool) {
 		}
 	}
 	f.lease.moved(f.cursor)
-	if o := q.known.outputs[name]; o != nil {
+	if o := q.known.outputs[name]; o != nil && o.epoch == f.lease.epoch {
 		o.Cursor = max(o.Cursor, f.cursor)
 	}
 	return false

@@ -74,7 +74,7 @@ CREATE TABLE SCHEMA.output (
   unnamed_at   bigint  NOT NULL DEFAULT 0, -- since when no bridge names it
   owner        text,                       -- the process that has it, null: nobody
   owner_bridge text    NOT NULL DEFAULT '',
-  epoch        bigint  NOT NULL DEFAULT 0, -- counts the owners
+  epoch        bigint  NOT NULL DEFAULT 0, -- counts the owners and replays, from the milliseconds since 1970 at which the output began
   beat         bigint  NOT NULL DEFAULT 0  -- counts the owner's signs of life
 ) WITH (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 -- The outputs that each bridge has named last.

@@ -29,11 +29,11 @@ func (q *Queue) refresh(ctx context.Context) error {
 	fresh.status.Commits = k.status.Commits
 	for name, o := range fresh.outputs {
 		if old := k.outputs[name]; old != nil {
-			o.Cursor, o.QuarantineFull = max(o.Cursor, old.Cursor), old.QuarantineFull
+			o.QuarantineFull = old.QuarantineFull
+			old.update(o)
+			o.epoch, o.Cursor, o.Owner = old.epoch, old.Cursor, old.Owner
 		}
-		if l := q.leases["output/"+name]; l != nil {
-			l.moved(o.Cursor)
-		}
+		q.noteCursor(o)
 	}
 	if k.bridgeID != "" {
 		fresh.bridgeID = k.bridgeID // a change of it is the committer's to see
@@ -54,7 +54,7 @@ func (q *Queue) readFacts(ctx context.Context, tx pgx.Tx) (facts, error) {
 		coalesce((SELECT received_at FROM SCHEMA.seen WHERE seq > forgotten ORDER BY seq LIMIT 1), 0) FROM SCHEMA.meta`)).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&f.bridgeID, &f.lastSeq, &forgotten, &s.Evicted, &pruned, &at, &done, &f.used, &oldest)
 	})
-	b.Queue(q.db.sql(`SELECT o.name, o.cursor, o.drop_oldest, o.dropped, o.owner_bridge,
+	b.Queue(q.db.sql(`SELECT o.name, o.cursor, o.drop_oldest, o.dropped, o.owner_bridge, o.epoch,
 		coalesce((SELECT received_at FROM SCHEMA.event e WHERE e.seq > o.cursor ORDER BY e.seq LIMIT 1), 0),
 		coalesce((SELECT sum(size) FROM SCHEMA.quarantine i WHERE i.output = o.name), 0)::bigint FROM SCHEMA.output o`)).Query(func(rows pgx.Rows) error {
 		return scanOutputFacts(rows, f.outputs)
@@ -87,7 +87,7 @@ func scanOutputFacts(rows pgx.Rows, outputs map[string]*outputFacts) error {
 	for rows.Next() {
 		o := &outputFacts{}
 		var oldest int64
-		if err := rows.Scan(&o.Name, &o.Cursor, &o.dropOldest, &o.Dropped, &o.Owner, &oldest, &o.QuarantineBytes); err != nil {
+		if err := rows.Scan(&o.Name, &o.Cursor, &o.dropOldest, &o.Dropped, &o.Owner, &o.epoch, &oldest, &o.QuarantineBytes); err != nil {
 			return err
 		}
 		o.Oldest = timeOf(oldest)

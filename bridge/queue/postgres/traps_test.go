@@ -582,3 +582,44 @@ func TestInspect(t *testing.T) {
 		t.Errorf("fsync = off: %v", err)
 	}
 }
+
+// TestLateAnswer: what was read of an output before it was replayed, or got an owner, and is heard of afterwards, changes nothing: the tenure
+// would skip what is to be sent again.
+func TestLateAnswer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, server)
+	q := r.open("a", func(o *Options) { o.Limits.Keep = time.Hour })
+	began := time.Now().Add(-time.Minute)
+	for n := range 10 {
+		r.accept(q, n)
+	}
+	tenure, err := q.Claim(r.ctx(), "siem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenure.Advance(queue.Progress{Through: 10})
+	r.eventually("the progress is in the database", func() bool { return q.Status().Outputs[0].Cursor == 10 })
+	q.flushAll(r.ctx())
+	var late facts
+	if err := q.db.transact(r.ctx(), func(ctx context.Context, tx pgx.Tx) (err error) { late, err = q.readFacts(ctx, tx); return err }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.Replay(r.ctx(), "siem", began); err != nil {
+		t.Fatal(err)
+	}
+	if tenure, err = q.Claim(r.ctx(), "siem"); err != nil {
+		t.Fatal(err)
+	}
+	late.outputs["siem"].Owner = ""
+	c := &commit{q: q, outputs: late.outputs, refused: -1}
+	c.lastSeq = 10
+	q.mu.Lock()
+	q.learn(c)
+	q.mu.Unlock()
+	if at := tenure.Cursor(); at != 0 {
+		t.Errorf("the tenure is at %d", at)
+	}
+	if s := q.Status().Outputs[0]; s.Cursor != 0 || s.Queued != 10 || s.Owner != "a" {
+		t.Errorf("status %+v", s)
+	}
+}
