@@ -24,7 +24,7 @@ type Status struct {
 	Losses               int           // that nobody has acknowledged
 	LostEvents           uint64        // in those, as far as the number is known
 	LostUnknown          bool          // some of those have no known number
-	Commits, Syncs       uint64
+	Commits              uint64        // groups of records, one sync each
 
 	Outputs []OutputStatus // in the order of their names
 	Bridges []BridgeStatus // of a shared queue, in the order of their names

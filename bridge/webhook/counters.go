@@ -89,7 +89,6 @@ type EndpointStatus struct {
 	Unavailable                      uint64            // answered 503
 	Refused                          map[string]uint64 // by reason, those above zero
 	QuarantinedBy                    map[string]uint64 // by reason
-	ReusedIDs                        uint64            // accepted under a delivery ID known with another signal
 	Secrets                          []SecretStatus    // the live ones, in the configuration's order
 	ClockSuspect                     bool              // so many stale or future ones in a row that a clock must be wrong
 }
@@ -116,9 +115,6 @@ func (h *Handler) EndpointStatus() []EndpointStatus {
 	return all
 }
 
-// StrayRequests is the number of requests whose path was no endpoint's (404).
-func (h *Handler) StrayRequests() uint64 { return h.unmatched.verdicts[notFound].Load() }
-
 func (t *counters) status() EndpointStatus {
 	status := EndpointStatus{
 		LastVerified: unixTime(t.lastVerified.Load()),
@@ -127,7 +123,6 @@ func (t *counters) status() EndpointStatus {
 		Duplicate:    t.verdicts[duplicate].Load(),
 		Quarantined:  t.verdicts[quarantined].Load(),
 		Refused:      map[string]uint64{},
-		ReusedIDs:    t.reused.Load(),
 		ClockSuspect: t.clock.suspect(),
 	}
 	status.QuarantinedBy = t.quarantined.snapshot()

@@ -128,9 +128,8 @@ func (g *globals) demoTraffic(ctx context.Context, dir string) (results []demoRe
 		return nil, err
 	}
 	defer client.Close()
-	p := &posting{client: client, connections: 1, now: g.Now}
 	for _, one := range demoDeliveries(&sender.Signer{Secret: target.secret.Reveal(), Now: g.Now}, g.Now()) {
-		s := p.postAll(ctx, [][]plannedDelivery{{one.plannedDelivery}})
+		s := g.postAll(ctx, client, []plannedDelivery{one.plannedDelivery})
 		results = append(results, demoResult{one.label, s[0]})
 	}
 	for _, r := range results {

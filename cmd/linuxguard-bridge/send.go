@@ -19,8 +19,6 @@ type sendOptions struct {
 	URL, Secret, Endpoint string
 	Severity              string
 	Count                 int
-	Rate                  float64
-	Connections           int
 	Header                []string
 	DeliveryID            string
 	Forge, Duplicate      bool
@@ -46,7 +44,7 @@ func newSendCommand(g *globals) *cobra.Command {
 			"Exit code 0: every answer was the expected one (200; a duplicate for the second of --duplicate; 401 for\n" +
 			"--forge) and, with --wait, everything was delivered; 1: not so; 2: wrong arguments or configuration.",
 		Example: "  linuxguard-bridge send --wait\n" +
-			"  linuxguard-bridge send --severity all --count 100 --rate 20 --wait\n" +
+			"  linuxguard-bridge send --severity all --count 100 --wait\n" +
 			"  linuxguard-bridge send --url https://hooks.example.com/webhooks/linuxguard --secret file:/root/webhook-secret\n" +
 			"  linuxguard-bridge send --forge\n" +
 			"  linuxguard-bridge send --file signal.json --delivery-id 7f3c0f52-6d0f-4d8f-9f5c-3a1f6f1f0b11",
@@ -58,9 +56,7 @@ func newSendCommand(g *globals) *cobra.Command {
 	f.StringVar(&o.Secret, "secret", "", "`reference` to the secret; default: the endpoint's first one")
 	f.StringVar(&o.Endpoint, "endpoint", "", "without --url: the `name` of the endpoint; default: the first one")
 	f.StringVar(&o.Severity, "severity", "3", "`level`: 1 (info) to 5 (critical), or all, one after the other")
-	f.IntVarP(&o.Count, "count", "n", 1, "how many signals")
-	f.Float64Var(&o.Rate, "rate", 0, "signals a second; 0: as fast as the answers come")
-	f.IntVar(&o.Connections, "connections", 1, "how many at the same time")
+	f.IntVarP(&o.Count, "count", "n", 1, "how many signals, one after the other")
 	f.StringArrayVarP(&o.Header, "header", "H", nil, "one more header, `\"Name: value\"` (may be repeated)")
 	f.StringVar(&o.DeliveryID, "delivery-id", "", "the LinuxGuard-Delivery `ID`; default: a random UUID for each")
 	f.BoolVar(&o.Forge, "forge", false, "sign with a wrong secret; 401 is then the expected answer")
@@ -94,8 +90,7 @@ func (g *globals) send(ctx context.Context, o sendOptions) error {
 		return &usageError{err}
 	}
 	defer client.Close()
-	p := &posting{client: client, rate: o.Rate, connections: o.Connections, now: g.Now}
-	results := p.postAll(ctx, plan(&sender.Signer{Secret: target.secret.Reveal(), Now: g.Now}, bodies, o))
+	results := g.postAll(ctx, client, plan(&sender.Signer{Secret: target.secret.Reveal(), Now: g.Now}, bodies, o))
 	if err := writeResults(g.Stdout, results); err != nil {
 		return err
 	}
@@ -109,10 +104,6 @@ func (o sendOptions) check() error {
 	switch {
 	case o.Count < 1:
 		return errors.New("--count is at least 1")
-	case o.Rate < 0:
-		return errors.New("--rate can't be negative")
-	case o.Connections < 1:
-		return errors.New("--connections is at least 1")
 	case o.DeliveryID != "" && o.Count > 1:
 		return errors.New("--delivery-id is for a single signal: it is what tells two of them apart")
 	case o.File != "" && o.Count > 1:

@@ -28,8 +28,7 @@ type sendTarget struct {
 
 func (t *sendTarget) options(o sendOptions) sender.ClientOptions {
 	c := sender.ClientOptions{
-		CAFile: o.CAFile, ServerName: o.ServerName, Insecure: o.Insecure, HTTP1: o.HTTP1,
-		Timeout: o.Timeout, Connections: o.Connections,
+		CAFile: o.CAFile, ServerName: o.ServerName, Insecure: o.Insecure, HTTP1: o.HTTP1, Timeout: o.Timeout,
 	}
 	if o.CAFile == "" && !o.Insecure && t.roots != nil {
 		c.Roots = t.roots

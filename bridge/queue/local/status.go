@@ -72,7 +72,7 @@ func (q *engine) statusOf(s *store) queue.Status {
 		AsOf: q.opts.Now(), BridgeID: s.state.BridgeID,
 		FirstSeq: consumed + 1, LastSeq: s.state.LastSeq, Events: s.state.waiting(consumed), Bytes: s.used(), MaxBytes: l.MaxBytes,
 		DeadLetters: letterCount, QuarantineBytes: letterBytes, QuarantineMaxBytes: l.QuarantineMaxBytes,
-		Remembered: s.remembered, Capacity: q.opts.Capacity, Evicted: s.evicted, Commits: q.commits.Load(), Syncs: q.commits.Load(),
+		Remembered: s.remembered, Capacity: q.opts.Capacity, Evicted: s.evicted, Commits: q.commits.Load(),
 	}
 	for _, x := range s.indexes {
 		if !x.retired {

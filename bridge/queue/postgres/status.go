@@ -124,7 +124,6 @@ func (q *Queue) Status() queue.Status {
 	s.AsOf, s.BridgeID, s.LastSeq, s.Bytes = k.asOf, k.bridgeID, k.lastSeq, k.used
 	s.Healthy = q.problem == nil && !q.closed
 	s.MaxBytes, s.QuarantineMaxBytes, s.Capacity = q.limits.MaxBytes, q.limits.QuarantineMaxBytes, q.o.Capacity
-	s.Syncs = s.Commits
 	done := k.lastSeq
 	for name, o := range k.outputs {
 		one := o.OutputStatus

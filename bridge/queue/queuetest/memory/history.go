@@ -72,7 +72,7 @@ func (q *Queue) Status() queue.Status {
 		AsOf: q.o.Now(), BridgeID: live.bridgeID, Healthy: q.problem == nil && !q.ended(), LastSeq: live.lastSeq,
 		MaxBytes: q.limits.MaxBytes, DeadLetters: len(live.items), QuarantineMaxBytes: q.limits.QuarantineMaxBytes,
 		QuarantineBytes: live.quarantined(func(*queue.DeadLetter) bool { return true }),
-		Remembered:      len(live.seen), Capacity: q.o.Capacity, Evicted: live.evicted, Commits: live.commits, Syncs: live.commits,
+		Remembered:      len(live.seen), Capacity: q.o.Capacity, Evicted: live.evicted, Commits: live.commits,
 	}
 	done := live.lastSeq
 	for name := range live.outputs {
