@@ -52,8 +52,7 @@ func (q *Queue) declare(ctx context.Context, tx pgx.Tx, m meta, spec queue.Outpu
 		cursor = m.prunedSeq
 	}
 	b := &pgx.Batch{}
-	// The first epoch is above every one that an output of this name may have had before: what is late must not be taken for news of this one.
-	b.Queue(q.db.sql(`INSERT INTO SCHEMA.output (name, cursor, drop_oldest, epoch) VALUES ($1, $2, $3, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
+	b.Queue(q.db.sql(`INSERT INTO SCHEMA.output (name, cursor, drop_oldest) VALUES ($1, $2, $3)
 		ON CONFLICT (name) DO UPDATE SET drop_oldest = excluded.drop_oldest, unnamed_at = 0`), spec.Name, cursor, spec.DropOldest)
 	b.Queue(q.db.sql("INSERT INTO SCHEMA.declared (bridge, output) VALUES ($1, $2)"), q.o.Bridge, spec.Name)
 	return tx.SendBatch(ctx, b).Close()

@@ -67,16 +67,16 @@ type outputFacts struct {
 	epoch      int64 // of the owner that the cursor belongs to
 }
 
-// update takes over what was read of the output, unless it is older than what is known: the answers of the database can come in another order
+// update takes over what was read of the output, unless it is older than what is known: answers of the database can arrive in another order
 // than it gave them. An epoch begins with each owner and each replay, which moves the cursor back; within one it only moves on.
 func (o *outputFacts) update(read *outputFacts) {
-	switch {
-	case read.epoch < o.epoch:
+	if read.epoch < o.epoch {
 		return
-	case read.epoch == o.epoch:
-		read.Cursor = max(read.Cursor, o.Cursor)
 	}
-	o.epoch, o.Cursor, o.Owner = read.epoch, read.Cursor, read.Owner
+	if read.epoch > o.epoch {
+		o.Cursor = 0
+	}
+	o.epoch, o.Cursor, o.Owner = read.epoch, max(o.Cursor, read.Cursor), read.Owner
 }
 
 // noteCursor tells the tenure of the output what was read of its cursor. The caller holds mu.

@@ -74,7 +74,8 @@ CREATE TABLE SCHEMA.output (
   unnamed_at   bigint  NOT NULL DEFAULT 0, -- since when no bridge names it
   owner        text,                       -- the process that has it, null: nobody
   owner_bridge text    NOT NULL DEFAULT '',
-  epoch        bigint  NOT NULL DEFAULT 0, -- counts the owners and replays, from the milliseconds since 1970 at which the output began
+  -- Counts the owners and replays, and begins at the milliseconds since 1970: above every epoch that an earlier output of this name had.
+  epoch        bigint  NOT NULL DEFAULT (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
   beat         bigint  NOT NULL DEFAULT 0  -- counts the owner's signs of life
 ) WITH (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 -- The outputs that each bridge has named last.

@@ -29,9 +29,8 @@ func (q *Queue) refresh(ctx context.Context) error {
 	fresh.status.Commits = k.status.Commits
 	for name, o := range fresh.outputs {
 		if old := k.outputs[name]; old != nil {
-			o.QuarantineFull = old.QuarantineFull
 			old.update(o)
-			o.epoch, o.Cursor, o.Owner = old.epoch, old.Cursor, old.Owner
+			o.epoch, o.Cursor, o.Owner, o.QuarantineFull = old.epoch, old.Cursor, old.Owner, old.QuarantineFull
 		}
 		q.noteCursor(o)
 	}
