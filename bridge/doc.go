@@ -22,7 +22,7 @@
 //	    bridge/queue/local, bridge/queue/local/journal, bridge/queue/postgres, bridge/secret, bridge/signal, bridge/systemd, bridge/tail,
 //	    bridge/webhook, outputs, outputs/all
 //	bridge/admin             metrics, health, status page and control socket
-//	    bridge/logging, bridge/pemfile, bridge/queue, bridge/secret, bridge/setting, bridge/signal, bridge/tail
+//	    bridge/logging, bridge/pemfile, bridge/queue, bridge/secret, bridge/setting, bridge/signal, bridge/tail, bridge/unixsocket
 //	bridge/config            TOML files to a checked, immutable Config; resolves secrets
 //	    bridge/pemfile, bridge/permission, bridge/secret, bridge/setting
 //	bridge/forward           one worker an output, inside a tenure
@@ -51,8 +51,9 @@
 //	bridge/systemd           the service manager
 //	bridge/tail              what happens now, for whoever watches
 //	bridge/throwaway         certificates for the demo
+//	bridge/unixsocket        the unix sockets that admin and webhook listen on
 //	bridge/webhook           the HTTPS receiver: limits, signature, freshness, the LRU of answered deliveries, answer
-//	    bridge/logging, bridge/pemfile, bridge/queue, bridge/secret, bridge/signal, bridge/tail
+//	    bridge/logging, bridge/pemfile, bridge/queue, bridge/secret, bridge/signal, bridge/tail, bridge/unixsocket
 //	outputs                  the Output interface, its error types, the kinds
 //	    bridge/secret, bridge/signal
 //	outputs/all              the one literal table of kinds

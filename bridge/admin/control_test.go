@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -265,42 +263,6 @@ func TestPayloadsCrossTheSocketUnchanged(t *testing.T) {
 	b.Queue.Items[1].Event.Body = bytes.Repeat([]byte("x"), 20<<20)
 	if it, err = c.Quarantined(t.Context(), 18); err != nil || !it.Cut || it.Size != 20<<20 || len(it.Body) != 8<<20 {
 		t.Errorf("%d bytes, cut %v, size %d, %v", len(it.Body), it.Cut, it.Size, err)
-	}
-}
-
-func TestControlSocketMode(t *testing.T) {
-	t.Parallel()
-	path := admintest.New(quiet()).Control(t)
-	info, err := os.Stat(path)
-	if err != nil || info.Mode() != fs.ModeSocket|0o660 {
-		t.Errorf("%v, %v", info.Mode(), err)
-	}
-}
-
-func TestListenControlReplacesOnlyADeadSocket(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	path := filepath.Join(dir, "run", "s")
-	first, err := admin.ListenControl(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := admin.ListenControl(t.Context(), path); err == nil || !strings.Contains(err.Error(), "another process answers") {
-		t.Errorf("took over a live socket: %v", err)
-	}
-	u, _ := first.(*net.UnixListener)
-	u.SetUnlinkOnClose(false) // what a killed process leaves behind
-	_ = first.Close()
-	second, err := admin.ListenControl(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = second.Close()
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := admin.ListenControl(t.Context(), path); err == nil || !strings.Contains(err.Error(), "not a socket") {
-		t.Errorf("replaced a file: %v", err)
 	}
 }
 

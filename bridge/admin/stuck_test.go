@@ -58,7 +58,7 @@ func newTailWorld(t *testing.T) *tailWorld {
 	w.stop = cancel
 	go func() {
 		defer close(w.ended)
-		if err := s.serve(ctx, w.pipes, s.control, func(ctx context.Context, _ net.Conn) context.Context { return withPeer(ctx, Peer{known: true}) }); err != nil {
+		if err := s.serve(ctx, w.pipes, s.control, nil); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -103,7 +103,7 @@ func TestFailing(t *testing.T) {
 
 func TestAFailureLetsOthersRun(t *testing.T) {
 	t.Parallel()
-	bubble.FailsAlone(t, "TestFailing", "TestAllowed")
+	bubble.FailsAlone(t, "TestFailing", "TestRates")
 }
 
 // TestAStuckTailIsLetGo: whoever reads nothing is ended by the deadline, and one with nothing to read is not.

@@ -28,9 +28,6 @@ const (
 
 // tail sends a JSON object a line for what happens from now on, until the caller goes or the bridge stops.
 func (s *Server) tail(w http.ResponseWriter, r *http.Request) {
-	if !s.allowed(w, r) {
-		return
-	}
 	filter, err := s.tailFilter(r.URL.Query())
 	if err != nil {
 		writeJSON(w, statusOf(err), Problem{logging.OneLine(err)})

@@ -37,7 +37,7 @@ var messageIDs = map[string]string{
 	"endpoint_overdue":     "6cdbc34e68f140648ec3543a2ab3ca0b", // nothing new and verified came for longer than expect_every
 	"endpoint_heard":       "6ff110d4dd22494da5c3b9a844d874b9", // something did again
 	"certificate_expiring": "1687d9051f7e491590f2d25c24a7338f", // a certificate nears its end
-	"admin_refused":        "909811fdb3444e6eb0bf53a2b06c4aec", // somebody was refused by the admin listener or socket
+	"admin_refused":        "909811fdb3444e6eb0bf53a2b06c4aec", // somebody was refused by the admin listener
 	"watchdog_stalled":     "e08143ff894744c090d5cec9d51e6ba4", // a part makes no progress: systemd will restart the service
 }
 

@@ -30,6 +30,7 @@ type conns struct {
 	noRequest atomic.Uint64 // ended without a request that reached the handler
 
 	flooded atomic.Uint64 // closed for what they sent beside requests
+	probes  probes
 
 	mu      sync.Mutex
 	open    map[*conn]struct{}
@@ -308,7 +309,7 @@ func (c *conn) Close() error {
 	return err
 }
 
-// register marks a request as read: c is not closed for another one until leave.
+// beginRequest marks a request as read: c is not closed for another one until endRequest.
 func (c *conn) beginRequest() {
 	if c != nil {
 		c.working.Add(1)
@@ -349,6 +350,10 @@ func (l *listener) Accept() (net.Conn, error) {
 		c, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
+		}
+		if l.conns.probes.accepted(c) {
+			_ = c.Close()
+			continue
 		}
 		if admitted := l.conns.add(c); admitted != nil {
 			return admitted, nil

@@ -3,7 +3,7 @@
 //
 //	            Server                                   Handler
 //	listeners ─▶ conns ─▶ TLS ─▶ net/http ─▶ middleware ─▶ admit ─▶ readBody ─▶ verify ─▶ judge ─▶ Append ─▶ answer
-//	 TCP, unix,   max_connections,  HTTP/1.1   probe   404 405    408 400     401      hold?     503      200
+//	 TCP, unix,   max_connections,  HTTP/1.1           404 405    408 400     401      hold?     503      200
 //	 systemd      fair eviction     HTTP/2             403 415    413         429
 //
 // # What a request meets

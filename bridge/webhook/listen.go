@@ -2,18 +2,14 @@ package webhook
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 	"syscall"
-)
 
-// socketMode of a unix socket: the service's user and group, so that a reverse proxy in that group can connect.
-const socketMode = 0o660
+	"github.com/linuxguard/linuxguard-bridge/bridge/unixsocket"
+)
 
 // backlog of a listening TCP socket; the kernel cuts it to net.core.somaxconn. Go takes that value from /proc, and 128
 // where the unit's ProcSubset=pid hides it.
@@ -44,27 +40,15 @@ func closeAll(listeners []net.Listener) {
 }
 
 func listenOne(ctx context.Context, address string) (net.Listener, error) {
+	if path, isUnix := strings.CutPrefix(address, "unix:"); isUnix {
+		return unixsocket.Listen(ctx, path)
+	}
 	var config net.ListenConfig
-	path, isUnix := strings.CutPrefix(address, "unix:")
-	if !isUnix {
-		l, err := config.Listen(ctx, "tcp", address)
-		if err != nil {
-			return nil, err
-		}
-		return l, raiseBacklog(l)
-	}
-	if err := removeStale(ctx, path); err != nil {
-		return nil, err
-	}
-	l, err := config.Listen(ctx, "unix", path)
+	l, err := config.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, socketMode); err != nil {
-		_ = l.Close()
-		return nil, err
-	}
-	return l, nil
+	return l, raiseBacklog(l)
 }
 
 // raiseBacklog gives l the backlog that it would have if Go could read somaxconn: a second listen(2) changes only that.
@@ -82,26 +66,6 @@ func raiseBacklog(l net.Listener) error {
 		return err
 	}
 	return listenErr
-}
-
-// removeStale removes the socket that a killed process left behind, and nothing else.
-func removeStale(ctx context.Context, path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if info.Mode()&fs.ModeSocket == 0 {
-		return errors.New("there is a file that is not a socket")
-	}
-	var dialer net.Dialer
-	if c, err := dialer.DialContext(ctx, "unix", path); err == nil {
-		_ = c.Close()
-		return errors.New("another process listens there")
-	}
-	return os.Remove(path)
 }
 
 // isLocal reports whether only this host can reach the address.

@@ -2,104 +2,64 @@ package webhook
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
+	"errors"
 	"fmt"
-	"math/big"
 	"net"
-	"net/http"
-	"strings"
-	"time"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
-// probe is the server's request to itself, for the watchdog: over every listener, through TLS and HTTP, without a
-// signature, a client certificate or a line in the log. Its path, and the name that it asks for in TLS, are made up at
-// start and known to this process alone; under that name nothing but the path is served.
-type probe struct {
-	path, name string
-	config     *tls.Config    // for the server's side
-	roots      *x509.CertPool // for the client's
+// probes are the server's connections to itself, by which the watchdog sees that every listener accepts. A listener
+// tells one by its source, which is bound and noted before it connects, and closes it at once: it takes nobody's place
+// and is counted and logged nowhere.
+type probes struct {
+	mu      sync.Mutex
+	waiting map[string]chan struct{} // by source; closed when the listener has accepted it
 }
 
-func newProbe() (*probe, error) {
-	secret := strings.ToLower(rand.Text())
-	p := &probe{path: "/" + secret, name: secret + ".invalid", roots: x509.NewCertPool()}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
+// accepted reports whether c is a probe.
+func (p *probes) accepted(c net.Conn) bool {
+	source := sourceOf(c.RemoteAddr())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	accepted, ok := p.waiting[source]
+	if !ok || !fromHere(c, parsePeer(c.RemoteAddr().String())) {
+		return false
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "probe"}, DNSNames: []string{p.name},
-		NotBefore: time.Unix(0, 0), NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), // whatever the clock says
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return nil, err
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, err
-	}
-	p.roots.AddCert(leaf)
-	p.config = baseTLS(false, nil)
-	p.config.SessionTicketsDisabled = true // no session of the probe's is of use elsewhere
-	p.config.Certificates = []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}}
-	return p, nil
+	delete(p.waiting, source)
+	close(accepted)
+	return true
 }
 
-// middleware stands before the handler: it answers probes, and notes a connection's first request (see awaitFirstRequests).
-type middleware struct {
-	probe *probe
-	next  http.Handler
-
-	readTimeout, writeTimeout time.Duration // for a request; zero: net/http sees to them
+func (p *probes) expect(source string) (accepted <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting == nil {
+		p.waiting = map[string]chan struct{}{}
+	}
+	c := make(chan struct{})
+	p.waiting[source] = c
+	return c
 }
 
-// ServeHTTP implements http.Handler.
-func (f *middleware) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := connOf(r.Context())
-	if c != nil && !c.sawRequest.Load() {
-		c.sawRequest.Store(true)
-	}
-	if c != nil {
-		defer c.set.end(c)
-		if !c.set.begin(c) {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return
-		}
-	}
-	if f.readTimeout > 0 {
-		defer f.limitTimes(w, r)()
-	}
-	switch {
-	case r.URL.Path == f.probe.path:
-		w.WriteHeader(http.StatusNoContent)
-	case r.TLS != nil && r.TLS.ServerName == f.probe.name:
-		w.WriteHeader(http.StatusNotFound)
-	default:
-		f.next.ServeHTTP(w, r)
-	}
+func (p *probes) forget(source string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.waiting, source)
 }
 
-// limitTimes sets a request's times, and returns what ends them.
-func (f *middleware) limitTimes(w http.ResponseWriter, r *http.Request) (end func()) {
-	rc := http.NewResponseController(w)
-	if r.ProtoMajor == 1 {
-		now := time.Now()
-		_ = rc.SetReadDeadline(now.Add(f.readTimeout)) // it fails on a connection that has ended
-		_ = rc.SetWriteDeadline(now.Add(f.writeTimeout))
-		return func() {}
+// sourceOf is what tells a connection of this host from its others: the port, or the name of a unix socket.
+func sourceOf(addr net.Addr) string {
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		return strconv.Itoa(tcp.Port)
 	}
-	// The answer's time is that of the connection: WriteByteTimeout.
-	timer := time.AfterFunc(f.readTimeout, func() { _ = rc.SetReadDeadline(time.Unix(1, 0)) })
-	return func() { timer.Stop() }
+	return addr.String()
 }
 
-// Probe sends one request over every listener and reports the first that is not answered before ctx ends.
+// Probe connects to every listener and reports the first that does not accept before ctx ends.
 func (s *Server) Probe(ctx context.Context) error {
 	for _, addr := range s.Addrs() {
 		if err := s.probeOne(ctx, addr); err != nil {
@@ -110,32 +70,62 @@ func (s *Server) Probe(ctx context.Context) error {
 }
 
 func (s *Server) probeOne(ctx context.Context, addr net.Addr) error {
-	network, address := addr.Network(), reachable(addr)
-	transport := &http.Transport{
-		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{RootCAs: s.probe.roots, ServerName: s.probe.name, MinVersion: tls.VersionTLS12},
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, address)
-		},
-	}
-	defer transport.CloseIdleConnections()
-	scheme := "https"
-	if s.http.TLSConfig == nil {
-		scheme = "http"
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+s.probe.name+s.probe.path, nil)
+	var source string
+	var accepted <-chan struct{}
+	dialer := net.Dialer{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		if source, err = bindSource(c); err == nil {
+			accepted = s.conns.probes.expect(source)
+		}
+		return err
+	}}
+	c, err := dialer.DialContext(ctx, addr.Network(), reachable(addr))
+	defer func() { s.conns.probes.forget(source) }()
 	if err != nil {
 		return err
 	}
-	response, err := transport.RoundTrip(request)
+	defer c.Close() //nolint:errcheck // nothing was sent
+	select {
+	case <-accepted:
+		return nil
+	case <-ctx.Done():
+		return errors.New("the connection is not accepted")
+	}
+}
+
+// bindSource has the kernel choose where a connection will come from (unix(7): autobind).
+func bindSource(c syscall.RawConn) (source string, err error) {
+	var failed error
+	err = c.Control(func(fd uintptr) {
+		source, failed = bindAny(int(fd))
+	})
+	return source, errors.Join(err, failed)
+}
+
+func bindAny(fd int) (source string, err error) {
+	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
 	if err != nil {
-		return err
+		return "", err
 	}
-	defer response.Body.Close() //nolint:errcheck // read only
-	if response.StatusCode != http.StatusNoContent {
-		return fmt.Errorf("another server answers there: %s", response.Status)
+	var any unix.Sockaddr = &unix.SockaddrUnix{}
+	switch domain {
+	case unix.AF_INET:
+		any = &unix.SockaddrInet4{}
+	case unix.AF_INET6:
+		any = &unix.SockaddrInet6{}
 	}
-	return nil
+	if err := unix.Bind(fd, any); err != nil {
+		return "", fmt.Errorf("bind: %w", err)
+	}
+	bound, err := unix.Getsockname(fd)
+	switch bound := bound.(type) {
+	case *unix.SockaddrInet4:
+		return strconv.Itoa(bound.Port), nil
+	case *unix.SockaddrInet6:
+		return strconv.Itoa(bound.Port), nil
+	case *unix.SockaddrUnix:
+		return bound.Name, nil
+	}
+	return "", fmt.Errorf("getsockname: %w", err)
 }
 
 // reachable is the address at which this host reaches a listener: that of all interfaces by loopback.

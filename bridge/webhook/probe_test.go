@@ -2,9 +2,7 @@ package webhook
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
-	"net/http"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -41,33 +39,42 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-// TestProbeFails shows that the probe can fail: nobody accepts, and another server answers.
+// TestProbeFails shows that the probe can fail: nobody accepts, and another server does.
 func TestProbeFails(t *testing.T) {
 	t.Parallel()
 	rig := newRig(t, func(_ *Options, s *ServerOptions) { s.Plaintext = true })
+	other := newRig(t, func(_ *Options, s *ServerOptions) { s.Plaintext = true })
 	deaf := loopback(t)
 	defer deaf.Close() //nolint:errcheck // the test is over
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if err := rig.server.probeOne(ctx, deaf.Addr()); err == nil {
-		t.Error("a listener that nobody serves answered")
+	for name, addr := range map[string]net.Addr{"a listener that nobody serves": deaf.Addr(), "another server": other.server.Addrs()[0]} {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		if err := rig.server.probeOne(ctx, addr); err == nil || !strings.Contains(err.Error(), "not accepted") {
+			t.Errorf("%s: %v", name, err)
+		}
+		cancel()
 	}
-	other := newRig(t, func(_ *Options, s *ServerOptions) { s.Plaintext = true })
-	if err := rig.server.probeOne(t.Context(), other.server.Addrs()[0]); err == nil || !strings.Contains(err.Error(), "another server") {
-		t.Errorf("another server: %v", err)
+	if n := len(rig.server.conns.probes.waiting); n != 0 {
+		t.Errorf("%d probes are still waited for", n)
 	}
 }
 
-// TestProbeNameServesNothing: who should learn the probe's name gets past client certificates, and no further.
-func TestProbeNameServesNothing(t *testing.T) {
+// TestProbeTakesNoPlace: a probe pushes nobody out, and no metric counts it.
+func TestProbeTakesNoPlace(t *testing.T) {
 	t.Parallel()
-	rig := newRig(t, nil)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: rig.server.probe.roots, ServerName: rig.server.probe.name}}}
-	defer client.CloseIdleConnections()
-	if status, _ := send(t, client, delivery(t, rig.url(), payload("sig_1", time.Now()))); status != http.StatusNotFound {
-		t.Errorf("a delivery under the probe's name is answered %d", status)
+	rig := newRig(t, func(_ *Options, s *ServerOptions) { s.MaxConnections = 1 })
+	addr := rig.server.Addrs()[0]
+	idle, err := net.Dial(addr.Network(), addr.String())
+	if err != nil {
+		t.Fatal(err)
 	}
-	if len(rig.queue.taken()) != 0 {
-		t.Error("a delivery under the probe's name was taken")
+	defer idle.Close() //nolint:errcheck // the test is over
+	for range 3 {
+		if err := rig.server.Probe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := rig.server.conns
+	if c.len() != 1 || c.evicted.Load() != 0 || c.refused.Load() != 0 || c.noRequest.Load() != 0 {
+		t.Errorf("%d connections, %d evicted, %d refused, %d without a request", c.len(), c.evicted.Load(), c.refused.Load(), c.noRequest.Load())
 	}
 }

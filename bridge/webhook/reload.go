@@ -70,9 +70,6 @@ func (s *Server) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	if c, ok := hello.Conn.(*conn); ok && s.certs.http2 && slices.Contains(hello.SupportedProtos, "h2") {
 		c.http2.Store(true)
 	}
-	if hello.ServerName == s.probe.name {
-		return s.probe.config, nil
-	}
 	if s.acme != nil {
 		return s.acme.configFor(hello), nil
 	}

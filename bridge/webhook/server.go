@@ -27,7 +27,6 @@ type Server struct {
 	certs *certificates // nil without certificate files
 	acme  *acmeManager  // nil without ACME
 	http  *http.Server
-	probe *probe
 
 	mu        sync.Mutex // orders Start, Reload and Shutdown
 	listeners []net.Listener
@@ -61,10 +60,7 @@ func NewServer(opts ServerOptions, handler http.Handler) (*Server, error) {
 		return nil, err
 	}
 	apply()
-	if s.probe, err = newProbe(); err != nil {
-		return nil, err
-	}
-	s.http = s.newHTTP(&middleware{probe: s.probe, next: handler})
+	s.http = s.newHTTP(&middleware{next: handler})
 	return s, nil
 }
 
@@ -95,7 +91,7 @@ func (s *Server) newHTTP(handler *middleware) *http.Server {
 	}
 	if protocols.HTTP2() {
 		// net/http's own times would keep timers for a connection that has ended, and with them all that it held, until they are over: it
-		// stops those of streams too late, and starts that of an idle connection anew when it ends the streams. So front and conns see to them.
+		// stops those of streams too late, and starts that of an idle connection anew when it ends the streams. So middleware and conns see to them.
 		server.ReadTimeout, server.WriteTimeout, server.IdleTimeout = 0, 0, 0
 		handler.readTimeout, handler.writeTimeout = o.ReadTimeout, o.WriteTimeout
 	}
@@ -206,7 +202,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return errors.Join(err, s.join(ctx))
 }
 
-// take waits for the goroutines. Only a talk with an ACME server can keep one of them for longer than a moment.
+// join waits for the goroutines. Only a talk with an ACME server can keep one of them for longer than a moment.
 func (s *Server) join(ctx context.Context) error {
 	joined := make(chan struct{})
 	go func() {

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/unixsocket"
+
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/port"
 )
 
@@ -130,7 +132,7 @@ func TestUnixSocket(t *testing.T) {
 	if got := rig.queue.taken()[0].ClientAddr; got != "203.0.113.9" {
 		t.Errorf("the client is %s", got)
 	}
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != socketMode {
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != unixsocket.Mode {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 	if _, err := listen(t.Context(), []string{"unix:" + path}); err == nil || !strings.Contains(err.Error(), "another process listens") {

@@ -240,11 +240,7 @@ func New(log *slog.Logger) *Bridge {
 }
 
 // Control serves b's control socket until the test ends and returns its path.
-func (b *Bridge) Control(t testing.TB) string { return b.ControlOf(t, -1) }
-
-// ControlOf is Control for a socket that everybody may connect to and that belongs to a group (-1: the process's own),
-// which takes root. It shows what the check of the peer's credentials does alone.
-func (b *Bridge) ControlOf(t testing.TB, group int) string {
+func (b *Bridge) Control(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "admin") // t.TempDir can be longer than a socket's path may be
 	if err != nil {
@@ -256,9 +252,6 @@ func (b *Bridge) ControlOf(t testing.TB, group int) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if group >= 0 {
-		openUp(t, dir, path, group)
-	}
 	done := make(chan error, 1)
 	go func() { done <- b.Server.ServeControl(ctx, l) }()
 	t.Cleanup(func() {
@@ -269,12 +262,4 @@ func (b *Bridge) ControlOf(t testing.TB, group int) string {
 		_ = os.RemoveAll(dir)
 	})
 	return path
-}
-
-func openUp(t testing.TB, dir, path string, group int) {
-	t.Helper()
-	err := errors.Join(os.Chmod(dir, 0o755), os.Chown(path, -1, group), os.Chmod(path, 0o666)) //nolint:gosec // that is what is tested
-	if err != nil {
-		t.Fatal(err)
-	}
 }
