@@ -155,9 +155,6 @@ func (b *Bridge) startQueue(ctx context.Context) error {
 		return err
 	})
 	b.heard.refresh(ctx, q)
-	if c, ok := q.(prometheus.Collector); ok {
-		return b.registry.Register(c)
-	}
 	return nil
 }
 
@@ -168,6 +165,7 @@ func (b *Bridge) openQueue(ctx context.Context, cfg *config.Config) (queue.Queue
 	q, err := local.Open(ctx, local.Options{
 		Directory: cfg.Queue.Directory, Bridge: hostname(), Limits: queueLimits(cfg),
 		Capacity: cfg.Dedupe.Capacity, Window: cfg.Dedupe.Window, FS: queueFS(), Now: b.opts.Loader.Now, Log: b.opts.Log,
+		Metrics: b.registry,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the queue in %s: %w", cfg.Queue.Directory, err)

@@ -10,7 +10,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
+	"github.com/linuxguard/linuxguard-bridge/bridge/forward"
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
 	"github.com/linuxguard/linuxguard-bridge/bridge/webhook"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
@@ -39,7 +42,7 @@ type Loaded struct {
 	Config *config.Config
 	// Outputs make an output by its name; it has not connected to anything. A worker makes one for each tenure, with
 	// valid as its outputs.Env.Valid; nil: always valid.
-	Outputs map[string]func(valid func() bool) (outputs.Output, error)
+	Outputs map[string]forward.OpenFunc
 }
 
 // Load reads the file at path. Loaded is nil when the report has an error.
@@ -63,7 +66,7 @@ func (l *Loader) LoadFiles(files []config.File) (*Loaded, *config.Report) {
 }
 
 func newLoaded() *Loaded {
-	return &Loaded{Outputs: map[string]func(func() bool) (outputs.Output, error){}}
+	return &Loaded{Outputs: map[string]forward.OpenFunc{}}
 }
 
 func (l *Loader) options(loaded *Loaded) config.Options {
@@ -76,10 +79,10 @@ func (l *Loader) options(loaded *Loaded) config.Options {
 		Service: l.Service, Roots: l.Roots, MemoryLimit: l.MemoryLimit, SocketUnit: l.SocketUnit,
 		// What is made here shows whether it can be, and nothing more: it holds nothing that had to be closed.
 		Construct: func(o *config.Output) ([]config.OutputWarning, error) {
-			_, warnings, err := l.construct(o, resolver, nil)
+			_, warnings, err := l.construct(o, resolver, nil, nil)
 			own := *o
-			loaded.Outputs[o.Name] = func(valid func() bool) (outputs.Output, error) {
-				out, _, err := l.construct(&own, resolver, valid)
+			loaded.Outputs[o.Name] = func(valid func() bool, metrics prometheus.Registerer) (outputs.Output, error) {
+				out, _, err := l.construct(&own, resolver, valid, metrics)
 				return out, err
 			}
 			converted := make([]config.OutputWarning, len(warnings))
@@ -91,14 +94,14 @@ func (l *Loader) options(loaded *Loaded) config.Options {
 	}
 }
 
-func (l *Loader) construct(o *config.Output, resolver *secret.Resolver, valid func() bool) (outputs.Output, []outputs.Warning, error) {
+func (l *Loader) construct(o *config.Output, resolver *secret.Resolver, valid func() bool, metrics prometheus.Registerer) (outputs.Output, []outputs.Warning, error) {
 	kind, ok := all.Find(o.Type)
 	if !ok {
 		return nil, nil, &outputs.KeyError{Key: "type", Err: fmt.Errorf("unknown type %q: there are %s", o.Type, all.Names())}
 	}
 	return kind.New(outputs.Env{
 		Name: o.Name, Log: l.Log.With("output", o.Name), Secret: resolver.Resolve, Now: l.Now, Version: l.Version, Hostname: hostname(),
-		Valid: valid,
+		Valid: valid, Metrics: metrics,
 	}, o.Decode)
 }
 

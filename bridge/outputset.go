@@ -17,7 +17,6 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/forward"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/bridge/tail"
-	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
 // outputSet is the set of workers, one an output. Its methods are called by one goroutine, but for list.
@@ -42,7 +41,7 @@ type runningOutput struct {
 // drained within ctx and replaced, removed ones drained and forgotten. open makes an output for each of wanted.
 // Deliveries go on in the meantime; lifetime bounds the new workers. When the queue can't take the new outputs nothing
 // is changed.
-func (f *outputSet) apply(ctx, lifetime context.Context, wanted []config.Output, open map[string]func(func() bool) (outputs.Output, error)) error {
+func (f *outputSet) apply(ctx, lifetime context.Context, wanted []config.Output, open map[string]forward.OpenFunc) error {
 	// The new ones first, beside the old ones: a replaced output must hold its events back all the time.
 	if _, err := f.queue.Declare(ctx, specs(append(f.leaving(wanted), wanted...))); err != nil {
 		return fmt.Errorf("telling the queue about the outputs: %w", err)
@@ -105,7 +104,7 @@ func (f *outputSet) has(name string) bool {
 }
 
 // start starts a worker, which claims its output by itself. Nothing is changed when its metrics can't be registered.
-func (f *outputSet) start(lifetime context.Context, o config.Output, open func(func() bool) (outputs.Output, error)) error {
+func (f *outputSet) start(lifetime context.Context, o config.Output, open forward.OpenFunc) error {
 	w := forward.New(forward.Options{
 		Name: o.Name, Kind: o.Type, Queue: f.queue, Open: open,
 		Match: forward.Match(o.Match), Now: f.now,

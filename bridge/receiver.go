@@ -34,7 +34,7 @@ func (b *Bridge) startReceiver(ctx context.Context) error {
 		return fmt.Errorf("setting up the listener: %w", err)
 	}
 	b.handler, b.server = handler, server
-	if err := errors.Join(b.registry.Register(handler), b.registry.Register(server)); err != nil {
+	if err := b.registry.Register(handler); err != nil {
 		return err
 	}
 	if err := server.Start(ctx); err != nil {
@@ -91,6 +91,7 @@ func (b *Bridge) serverOptions(cfg *config.Config) webhook.ServerOptions {
 		TLSCert: cfg.Server.TLSCert, TLSKey: cfg.Server.TLSKey, ClientCAFile: cfg.Server.ClientCAFile,
 		Plaintext: cfg.Server.Plaintext, TrustedProxies: cfg.Server.TrustedProxies, MaxConnections: cfg.Server.MaxConnections,
 		StateDirectory: cfg.Server.StateDirectory, HTTP2: cfg.Server.HTTP2, Log: b.opts.Log, Now: b.opts.Loader.Now,
+		Metrics: b.registry,
 	}
 	if !usesSystemd(cfg) {
 		o.Listen = cfg.Server.Listen

@@ -12,6 +12,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
 	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
 )
@@ -151,6 +153,9 @@ type Env struct {
 	Now      func() time.Time
 	Version  string // of the bridge, for User-Agent and RELP's relp_software
 	Hostname string // of this host
+	// Metrics takes the output's own metrics, named linuxguard_bridge_<kind>_..., until the output is closed. It adds the
+	// label output. nil: nobody wants them.
+	Metrics prometheus.Registerer
 
 	// Valid reports whether this bridge still owns the output; once false it stays so. An output asks it, through
 	// CheckOwner, right before each HTTP request and each write, goodbyes included: an owner that was suspended in the

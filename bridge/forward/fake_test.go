@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
@@ -321,13 +324,14 @@ type destination struct {
 	openErr error
 }
 
-func (d *destination) open(valid func() bool) (outputs.Output, error) {
+func (d *destination) open(valid func() bool, metrics prometheus.Registerer) (outputs.Output, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.openErr != nil {
 		return nil, d.openErr
 	}
 	d.opened++
+	promauto.With(metrics).NewCounter(prometheus.CounterOpts{Name: "linuxguard_bridge_kind_total"})
 	return &scriptedOutput{d: d, valid: valid}, nil
 }
 

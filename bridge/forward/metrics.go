@@ -15,8 +15,10 @@ type metrics struct {
 	fromCreated, fromReceived                                       prometheus.Histogram
 }
 
+func outputLabel(name string) prometheus.Labels { return prometheus.Labels{"output": name} }
+
 func newMetrics(output string) *metrics {
-	labels := prometheus.Labels{"output": output}
+	labels := outputLabel(output)
 	histogram := func(name, help string) prometheus.Histogram {
 		return prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "linuxguard_bridge", Subsystem: "output", Name: name, Help: help, ConstLabels: labels,
@@ -82,19 +84,17 @@ func (w *Worker) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector: the worker's metrics, and those of the present output when it has any. An
 // output's counters begin at zero with each tenure.
 func (w *Worker) Collect(ch chan<- prometheus.Metric) {
-	s, out := w.snapshot()
+	s, out, own := w.snapshot()
 	w.metrics.collect(ch, &s)
 	state := StateStandby
 	if out != nil {
+		own.Collect(ch)
 		dest := out.Status()
 		state = dest.State
 		ch <- prometheus.MustNewConstMetric(w.metrics.level, prometheus.GaugeValue, 1, dest.Level.String())
 	}
 	for _, one := range []outputs.State{StateStandby, outputs.StateIdle, outputs.StateConnecting, outputs.StateUp, outputs.StateDown} {
 		ch <- prometheus.MustNewConstMetric(w.metrics.state, prometheus.GaugeValue, boolValue(one == state), string(one))
-	}
-	if c, ok := out.(prometheus.Collector); ok {
-		c.Collect(ch)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
@@ -44,8 +46,9 @@ type Status struct {
 type status struct {
 	mu sync.Mutex
 	Status
-	out     outputs.Output // nil on standby
-	aliveTo time.Time      // a sign of life is due before; zero: none is due
+	out        outputs.Output       // nil on standby
+	outMetrics prometheus.Collector // its own
+	aliveTo    time.Time            // a sign of life is due before; zero: none is due
 }
 
 // maxBusy is longer than any time-out that an output may be given for one write.
@@ -67,7 +70,7 @@ func (s *status) expect(next time.Time) {
 func (s *status) standBy() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.out, s.Owned, s.aliveTo = nil, false, time.Time{}
+	s.out, s.outMetrics, s.Owned, s.aliveTo = nil, nil, false, time.Time{}
 	s.InFlight, s.NextTry = 0, time.Time{}
 }
 
@@ -78,10 +81,10 @@ func (s *status) lose() {
 }
 
 // own says that a tenure has begun. Nothing is known to fail in it.
-func (s *status) own(out outputs.Output) {
+func (s *status) own(out outputs.Output, metrics prometheus.Collector) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.out, s.Owned = out, true
+	s.out, s.outMetrics, s.Owned = out, metrics, true
 	s.succeed()
 }
 
@@ -169,7 +172,7 @@ func (s *status) unsent(outcomes []queue.OutcomeRange) {
 
 // Status returns a snapshot. It may be called at any time.
 func (w *Worker) Status() Status {
-	s, out := w.snapshot()
+	s, out, _ := w.snapshot()
 	s.Dest.State = StateStandby
 	if out != nil {
 		s.Dest = out.Status()
@@ -177,10 +180,10 @@ func (w *Worker) Status() Status {
 	return s
 }
 
-func (w *Worker) snapshot() (Status, outputs.Output) {
+func (w *Worker) snapshot() (Status, outputs.Output, prometheus.Collector) {
 	w.status.mu.Lock()
 	defer w.status.mu.Unlock()
-	return w.status.Status, w.status.out
+	return w.status.Status, w.status.out, w.status.outMetrics
 }
 
 // Alive reports whether the worker shows signs of life as often as it should. One that waits for its output is alive.

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/bridge/tail"
@@ -22,13 +24,15 @@ type Claimer interface {
 	Wanted(ctx context.Context, output string) bool
 }
 
+// OpenFunc makes the output, once for each tenure. The arguments are what it finds in outputs.Env.
+type OpenFunc func(valid func() bool, metrics prometheus.Registerer) (outputs.Output, error)
+
 // Options describe one worker. Name, Queue, Open, Now, Rand and Log are required.
 type Options struct {
 	Name  string
 	Kind  string
 	Queue Claimer
-	// Open makes the output, once for each tenure. valid is what it finds in outputs.Env.Valid.
-	Open  func(valid func() bool) (outputs.Output, error)
+	Open  OpenFunc
 	Match Match
 	Now   func() time.Time
 	Rand  *rand.Rand // for jitter; used by one goroutine
@@ -152,11 +156,12 @@ func (w *Worker) serve() error {
 		return fmt.Errorf("claiming the output: %w", err)
 	}
 	defer tenure.Release()
-	out, err := w.opts.Open(tenure.Valid)
+	metrics := prometheus.NewRegistry()
+	out, err := w.opts.Open(tenure.Valid, prometheus.WrapRegistererWith(outputLabel(w.opts.Name), metrics))
 	if err != nil { // another bridge may be able to
 		return &outputs.BlockedError{Err: fmt.Errorf("making the output: %w", err)}
 	}
-	w.status.own(out)
+	w.status.own(out, metrics)
 	d := newDispatcher(w, tenure, out)
 	d.run()
 	w.closeErr, w.gaveUp = d.close(), d.givenUp

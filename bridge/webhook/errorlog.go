@@ -36,7 +36,7 @@ func (l *errorLog) Write(line []byte) (int, error) {
 	level := slog.LevelError
 	switch {
 	case strings.HasPrefix(text, "http: TLS handshake error"):
-		l.metrics.handshakeErrors.Add(1)
+		l.metrics.handshakeErrors.Inc()
 		level = handshakeLevel(text)
 	case strings.HasPrefix(text, "http2: server connection error"):
 		level = slog.LevelInfo

@@ -11,9 +11,9 @@ import (
 
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	rig := newRig(t, nil)
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(rig.handler, rig.server)
+	rig := newRig(t, func(_ *Options, s *ServerOptions) { s.Metrics = registry })
+	registry.MustRegister(rig.handler)
 	client := rig.client(true)
 	send(t, client, delivery(t, rig.url(), payload("sig_1", time.Now())))
 	send(t, client, delivery(t, rig.url(), payload("sig_1", time.Now().Add(-48*time.Hour))))

@@ -35,15 +35,14 @@ type Server struct {
 	accepting sync.WaitGroup
 	failed    chan error
 	closing   atomic.Bool // the listeners are closed on purpose
-	metrics   serverMetrics
+	metrics   *serverMetrics
 }
 
 // NewServer returns a Server that does not listen yet, or every error of opts at once. Certificate files are read.
 func NewServer(opts ServerOptions, handler http.Handler) (*Server, error) {
 	opts.setDefaults()
-	s := &Server{
-		log: opts.Log, conns: newConns(opts.Now, opts.Log), failed: make(chan error, 1), metrics: newServerMetrics(),
-	}
+	s := &Server{log: opts.Log, conns: newConns(opts.Now, opts.Log), failed: make(chan error, 1)}
+	s.metrics = newServerMetrics(opts.Metrics, s.conns)
 	s.certs = &certificates{log: opts.Log, now: opts.Now, http2: opts.HTTP2, countHandshake: s.metrics.countHandshake}
 	if err := opts.check(); err != nil {
 		return nil, err
@@ -79,7 +78,7 @@ func (s *Server) newHTTP(handler *middleware) *http.Server {
 		Protocols:                    protocols,
 		DisableGeneralOptionsHandler: true,
 		ConnContext:                  withConn,
-		ErrorLog:                     newErrorLog(s.log, &s.metrics, o.Now),
+		ErrorLog:                     newErrorLog(s.log, s.metrics, o.Now),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          http2Streams,
 			MaxReadFrameSize:              http2Frame,

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Defaults of ServerOptions.
@@ -46,6 +48,8 @@ type ServerOptions struct {
 	StateDirectory string           // for ACME's account and certificates
 	Log            *slog.Logger     // nil: none
 	Now            func() time.Time // nil: time.Now
+
+	Metrics prometheus.Registerer // takes the server's metrics; nil: none
 
 	certificatePoll time.Duration // how often certificate files are looked at; tests shorten it
 }

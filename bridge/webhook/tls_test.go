@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/linuxguard/linuxguard-bridge/bridge/pemfile"
 )
 
@@ -218,6 +220,8 @@ func TestHandshakesAreCounted(t *testing.T) {
 		}
 		_ = conn.Close()
 	}
-	m := &rig.server.metrics
-	eventually(t, "the counts", func() bool { return m.fullHandshakes.Load() == 1 && m.resumedHandshakes.Load() == 2 })
+	m := rig.server.metrics
+	eventually(t, "the counts", func() bool {
+		return testutil.ToFloat64(m.fullHandshakes) == 1 && testutil.ToFloat64(m.resumedHandshakes) == 2
+	})
 }

@@ -182,7 +182,7 @@ func (r *checkResult) write(w io.Writer, asJSON bool) error {
 func probeAll(ctx context.Context, loaded *bridge.Loaded, limit time.Duration) []probeResult {
 	var all []probeResult
 	for _, name := range slices.Sorted(maps.Keys(loaded.Outputs)) {
-		o, err := loaded.Outputs[name](nil)
+		o, err := loaded.Outputs[name](nil, nil)
 		if err != nil {
 			all = append(all, probeResult{Output: name, Text: err.Error()})
 			continue

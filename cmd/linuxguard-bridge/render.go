@@ -85,7 +85,7 @@ func (g *globals) renderers(only, set []string) ([]namedRenderer, error) {
 	}
 	var all []namedRenderer
 	for _, name := range names {
-		o, err := loaded.Outputs[name](nil)
+		o, err := loaded.Outputs[name](nil, nil)
 		if err != nil {
 			return nil, fmt.Errorf("output %s: %w", name, err)
 		}

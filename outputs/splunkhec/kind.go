@@ -89,7 +89,7 @@ func build(env outputs.Env, settings Settings, token, proxyAuth secret.Value) (*
 		}
 		o.pool.collectors = append(o.pool.collectors, o.newCollector(base))
 	}
-	o.metrics = newMetrics(env.Name, o.pool.up)
+	o.metrics = newMetrics(env.Metrics, o.pool.up)
 	return o, nil
 }
 

@@ -5,9 +5,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// metrics are what one output counts, each with the output's name as a label.
+// metrics are what one output counts.
 type metrics struct {
 	requests    *prometheus.CounterVec // by collector, HTTP status and HEC code
 	seconds     prometheus.Histogram
@@ -19,23 +20,24 @@ type metrics struct {
 	polls       prometheus.Counter
 	ackSeconds  prometheus.Histogram
 	unconfirmed prometheus.Counter
-	up          prometheus.GaugeFunc
-
-	all []prometheus.Collector
 }
 
-func newMetrics(output string, up func() int) *metrics {
-	labels := prometheus.Labels{"output": output}
+const metricPrefix = "linuxguard_bridge_splunk_hec_"
+
+func newMetrics(registerer prometheus.Registerer, up func() int) *metrics {
+	register := promauto.With(registerer)
 	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: metricPrefix + name, Help: help, ConstLabels: labels})
+		return register.NewCounter(prometheus.CounterOpts{Name: metricPrefix + name, Help: help})
 	}
 	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
-		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: metricPrefix + name, Help: help, ConstLabels: labels, Buckets: buckets})
+		return register.NewHistogram(prometheus.HistogramOpts{Name: metricPrefix + name, Help: help, Buckets: buckets})
 	}
-	m := &metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: metricPrefix + "requests_total",
-			Help:        "Requests with events, by HTTP status (error: none) and HEC code (none: the answer had none).",
-			ConstLabels: labels}, []string{"collector", "status", "code"}),
+	register.NewGaugeFunc(prometheus.GaugeOpts{Name: metricPrefix + "collectors_up",
+		Help: "Collectors that work as far as is known."}, func() float64 { return float64(up()) })
+	return &metrics{
+		requests: register.NewCounterVec(prometheus.CounterOpts{Name: metricPrefix + "requests_total",
+			Help: "Requests with events, by HTTP status (error: none) and HEC code (none: the answer had none)."},
+			[]string{"collector", "status", "code"}),
 		seconds: histogram("request_duration_seconds", "Time from a request's first byte to its answer's last, short retries included.",
 			[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}),
 		events:      counter("events_total", "Events that a collector has accepted."),
@@ -46,27 +48,8 @@ func newMetrics(output string, up func() int) *metrics {
 		unconfirmed: counter("ack_timeouts_total", "Requests that were not acknowledged in time and are sent again."),
 		ackSeconds: histogram("ack_duration_seconds", "Time from a request's answer to its acknowledgement.",
 			[]float64{.25, .5, 1, 2.5, 5, 10, 30, 60, 120, 180, 300}),
-		pending: prometheus.NewGauge(prometheus.GaugeOpts{Name: metricPrefix + "pending_acks",
-			Help: "Requests that wait for their acknowledgement.", ConstLabels: labels}),
-		up: prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: metricPrefix + "collectors_up",
-			Help: "Collectors that work as far as is known.", ConstLabels: labels}, func() float64 { return float64(up()) }),
-	}
-	m.all = []prometheus.Collector{m.requests, m.seconds, m.events, m.rejected, m.plainBytes, m.sentBytes, m.pending, m.polls,
-		m.ackSeconds, m.unconfirmed, m.up}
-	return m
-}
-
-const metricPrefix = "linuxguard_bridge_splunk_hec_"
-
-func (m *metrics) describe(ch chan<- *prometheus.Desc) {
-	for _, c := range m.all {
-		c.Describe(ch)
-	}
-}
-
-func (m *metrics) collect(ch chan<- prometheus.Metric) {
-	for _, c := range m.all {
-		c.Collect(ch)
+		pending: register.NewGauge(prometheus.GaugeOpts{Name: metricPrefix + "pending_acks",
+			Help: "Requests that wait for their acknowledgement."}),
 	}
 }
 

@@ -19,9 +19,8 @@ func TestMetrics(t *testing.T) {
 		w.add("splunk:8088", &hectest.Splunk{Token: testToken, Refuse: refuse(12, 2)})
 		registry := prometheus.NewPedanticRegistry()
 		out, _ := w.output("", "http://splunk:8088")
-		other, _ := w.output("", "http://splunk:8088")
-		other.metrics = newMetrics("other", other.pool.up)
-		registry.MustRegister(out, other)
+		out.metrics = newMetrics(prometheus.WrapRegistererWith(prometheus.Labels{"output": "trial"}, registry), out.pool.up)
+		newMetrics(prometheus.WrapRegistererWith(prometheus.Labels{"output": "other"}, registry), out.pool.up)
 		_ = send(t, out, outputtest.Records(t, 1, 5))
 		if err := testutil.GatherAndCompare(registry, strings.NewReader(`
 # HELP linuxguard_bridge_splunk_hec_requests_total Requests with events, by HTTP status (error: none) and HEC code (none: the answer had none).

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/tlsclient"
@@ -52,10 +50,9 @@ type Output struct {
 }
 
 var (
-	_ outputs.Output       = (*Output)(nil)
-	_ outputs.Prober       = (*Output)(nil)
-	_ outputs.Renderer     = (*Output)(nil)
-	_ prometheus.Collector = (*Output)(nil)
+	_ outputs.Output   = (*Output)(nil)
+	_ outputs.Prober   = (*Output)(nil)
+	_ outputs.Renderer = (*Output)(nil)
 )
 
 // Send implements outputs.Output. It blocks while max_requests_in_flight batches are under way.
@@ -136,9 +133,3 @@ func (o *Output) Close(ctx context.Context) error {
 	}
 	return err
 }
-
-// Describe implements prometheus.Collector.
-func (o *Output) Describe(ch chan<- *prometheus.Desc) { o.metrics.describe(ch) }
-
-// Collect implements prometheus.Collector.
-func (o *Output) Collect(ch chan<- prometheus.Metric) { o.metrics.collect(ch) }

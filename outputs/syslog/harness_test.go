@@ -47,8 +47,12 @@ func (l *logBook) String() string {
 }
 
 // build makes an output of the text of its table.
-func build(log *logBook, table string) (*Output, []outputs.Warning, error) {
-	o, warnings, err := New(testEnv(log), func(settings any) error {
+func build(log *logBook, table string, change ...func(*outputs.Env)) (*Output, []outputs.Warning, error) {
+	env := testEnv(log)
+	for _, c := range change {
+		c(&env)
+	}
+	o, warnings, err := New(env, func(settings any) error {
 		meta, err := toml.Decode(table, settings)
 		if err == nil && len(meta.Undecoded()) > 0 {
 			err = fmt.Errorf("unknown keys %v", meta.Undecoded())
@@ -62,10 +66,10 @@ func build(log *logBook, table string) (*Output, []outputs.Warning, error) {
 }
 
 // start makes an output that the end of the test closes.
-func start(t testing.TB, table string) *Output {
+func start(t testing.TB, table string, change ...func(*outputs.Env)) *Output {
 	t.Helper()
 	log := &logBook{}
-	o, _, err := build(log, table)
+	o, _, err := build(log, table, change...)
 	if err != nil {
 		t.Fatal(err)
 	}

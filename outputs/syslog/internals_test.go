@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
+
+	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
 // The kernel itself must leave a peer that is silent, also when this process is stuck.
@@ -57,11 +59,8 @@ func TestMetrics(t *testing.T) {
 		}
 		s.accept(c)
 	})
-	o := start(t, p.table())
 	registry := prometheus.NewPedanticRegistry()
-	if err := registry.Register(o); err != nil {
-		t.Fatal(err)
-	}
+	o := start(t, p.table(), func(env *outputs.Env) { env.Metrics = registry })
 	_ = deliver(t, o, records(1, 3))
 	p.stop()
 	eventually(t, "the end is seen", func() bool { return !o.link.usable() })

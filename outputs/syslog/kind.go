@@ -36,7 +36,7 @@ func New(env outputs.Env, decode func(settings any) error) (outputs.Output, []ou
 
 func newOutput(env outputs.Env, s *Settings, addresses []address, e, renderer encoder) *Output {
 	o := &Output{env: env, log: env.Log, settings: s, addresses: addresses, renderer: renderer,
-		expiry: tlsclient.NewExpiry(&s.Settings, env.Now), counts: newCounters(env.Name), refusals: newRefusals(),
+		expiry: tlsclient.NewExpiry(&s.Settings, env.Now), counts: newCounters(env.Metrics), refusals: newRefusals(),
 		pace: rate.NewLimiter(rate.Limit(s.MaxRate), datagramBatch)}
 	o.encoder = &counting{inner: e, cut: o.counts.cut}
 	o.closing, o.abandon = context.WithCancel(context.Background())

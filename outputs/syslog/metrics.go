@@ -2,11 +2,12 @@ package syslog
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
-// counters are one output's metrics, all under the constant label output.
+// counters are one output's metrics.
 type counters struct {
 	stage                              [outputs.Stored]prometheus.Counter // records by the level they reached
 	bytes, cut, unconfirmed, refusals  prometheus.Counter
@@ -14,25 +15,18 @@ type counters struct {
 	icmp                               prometheus.Counter
 	connected, connectFailed           prometheus.Counter
 	connectionLost, connectionReplaced prometheus.Counter
-	collectors                         []prometheus.Collector
 }
 
-func newCounters(output string) *counters {
+func newCounters(registerer prometheus.Registerer) *counters {
 	c := &counters{}
+	register := promauto.With(registerer)
 	opts := func(name, help string) prometheus.CounterOpts {
-		return prometheus.CounterOpts{Namespace: "linuxguard_bridge", Subsystem: "syslog", Name: name, Help: help,
-			ConstLabels: prometheus.Labels{"output": output}}
+		return prometheus.CounterOpts{Namespace: "linuxguard_bridge", Subsystem: "syslog", Name: name, Help: help}
 	}
 	vec := func(name, help, label string) *prometheus.CounterVec {
-		v := prometheus.NewCounterVec(opts(name, help), []string{label})
-		c.collectors = append(c.collectors, v)
-		return v
+		return register.NewCounterVec(opts(name, help), []string{label})
 	}
-	counter := func(name, help string) prometheus.Counter {
-		v := prometheus.NewCounter(opts(name, help))
-		c.collectors = append(c.collectors, v)
-		return v
-	}
+	counter := func(name, help string) prometheus.Counter { return register.NewCounter(opts(name, help)) }
 	stages := vec("records_total", "Records by the stage they reached: written to the kernel, then what the transport can know.", "stage")
 	for level := range outputs.Stored {
 		c.stage[level] = stages.WithLabelValues(level.String())
@@ -59,19 +53,5 @@ func (c *counters) wrote(records, bytes int) {
 func (c *counters) confirmed(level outputs.Level, records int) {
 	if level != outputs.Written {
 		c.stage[level].Add(float64(records))
-	}
-}
-
-// Describe implements prometheus.Collector.
-func (o *Output) Describe(ch chan<- *prometheus.Desc) {
-	for _, c := range o.counts.collectors {
-		c.Describe(ch)
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (o *Output) Collect(ch chan<- prometheus.Metric) {
-	for _, c := range o.counts.collectors {
-		c.Collect(ch)
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue/local/journal"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue/queuemetrics"
@@ -55,7 +53,7 @@ type engine struct {
 // errClosed is what every request gets after Close.
 var errClosed = fmt.Errorf("%w: it is closed", queue.ErrUnavailable)
 
-// Open opens the queue in a folder, or makes it. The result is a prometheus.Collector too. Errors: queue.ErrLocked when another
+// Open opens the queue in a folder, or makes it. Errors: queue.ErrLocked when another
 // process has the folder, ErrMoved, a *journal.VersionError for a folder of another version, or what the system says about the folder when
 // it can't be read. What is damaged is no error: the queue goes on with what can be read, and Losses says what can't.
 func Open(ctx context.Context, opts Options) (queue.Queue, error) {
@@ -98,7 +96,7 @@ func newEngine(opts Options) *engine {
 	q.tail.limit = opts.TailBytes
 	q.tenures.init()
 	q.oldest = newOldest()
-	q.metrics = queuemetrics.New()
+	q.metrics = queuemetrics.New(opts.Metrics, q.Status)
 	return q
 }
 
@@ -226,9 +224,3 @@ func (q *engine) Ping(ctx context.Context) error {
 	}
 	return nil
 }
-
-// Describe implements prometheus.Collector.
-func (q *engine) Describe(ch chan<- *prometheus.Desc) { q.metrics.Collector(q.Status).Describe(ch) }
-
-// Collect implements prometheus.Collector.
-func (q *engine) Collect(ch chan<- prometheus.Metric) { q.metrics.Collector(q.Status).Collect(ch) }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue/local/journal"
 )
@@ -35,6 +37,8 @@ type Options struct {
 	Salt func() uint32    // default random
 	FS   journal.FS       // default the real one
 	Log  *slog.Logger     // default: nothing is logged
+
+	Metrics prometheus.Registerer // nil: none
 
 	takeMoved     bool // open also a folder that is marked as moved
 	limits        *limits

@@ -1,8 +1,9 @@
 package local
 
 import (
-	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"sync"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
 // tail keeps the newest committed events that some output has not finished, up to a limit of memory, so that workers

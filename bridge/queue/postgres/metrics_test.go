@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue/queuemetrics"
 )
 
 // TestMetrics holds the names that only a shared queue has to testdata/metrics.txt: alerts and dashboards rely on them.
@@ -22,9 +24,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	common := prometheus.NewRegistry()
-	if err := common.Register(q.metrics.common.Collector(q.Status)); err != nil {
-		t.Fatal(err)
-	}
+	queuemetrics.New(common, q.Status)
 	every, err := common.Gather()
 	if err != nil {
 		t.Fatal(err)

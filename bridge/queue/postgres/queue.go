@@ -100,7 +100,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	}
 	q.held.limit = heldBytes
 	q.ctx, q.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	q.metrics = newMetrics()
+	q.metrics = newMetrics(q.o.Metrics, q)
 	if err := q.begin(ctx); err != nil {
 		q.cancel()
 		db.close()
@@ -132,11 +132,6 @@ func (q *Queue) begin(ctx context.Context) error {
 	q.generation = uint64(generation[0])<<40 | uint64(generation[1])<<32 | uint64(generation[2])<<24 | uint64(generation[3])<<16 | 1
 	if err := q.db.retry(ctx, q.enterFirst); err != nil {
 		return err
-	}
-	if q.o.Metrics != nil {
-		if err := q.metrics.register(q.o.Metrics, q); err != nil {
-			return err
-		}
 	}
 	return q.refresh(ctx)
 }
@@ -255,7 +250,6 @@ func (q *Queue) stop() {
 	}
 	q.wg.Wait()
 	q.db.close()
-	q.metrics.unregister()
 }
 
 var errClosed = fmt.Errorf("%w: it is closed", queue.ErrUnavailable)

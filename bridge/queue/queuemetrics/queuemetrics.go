@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
@@ -14,13 +15,11 @@ import (
 // Namespace begins the name of each.
 const Namespace = "linuxguard_bridge_queue"
 
-// Metrics are what a queue counts itself, and the descriptions of what Status says when it is asked.
+// Metrics are what a queue counts itself.
 type Metrics struct {
 	appends *prometheus.CounterVec
 	commits prometheus.Histogram
 	batch   prometheus.Histogram
-	status  []statusMetric
-	outputs []outputMetric
 }
 
 // statusMetric is one number of Status.
@@ -37,22 +36,25 @@ type outputMetric struct {
 	value func(*queue.OutputStatus) float64
 }
 
-// New returns metrics that have counted nothing.
-func New() *Metrics {
+// New registers the metrics of a queue: what it counts, and what status says whenever they are asked for. r nil: nobody
+// wants them.
+func New(r prometheus.Registerer, status func() queue.Status) *Metrics {
+	if r != nil {
+		r.MustRegister(&statusCollector{of: status, queue: statusMetrics(), outputs: outputMetrics()})
+	}
+	register := promauto.With(r)
 	return &Metrics{
-		appends: prometheus.NewCounterVec(prometheus.CounterOpts{
+		appends: register.NewCounterVec(prometheus.CounterOpts{
 			Namespace: Namespace, Name: "appends_total", Help: "Events handed to the queue, by what became of them.",
 		}, []string{"outcome", "reused_id"}),
-		commits: prometheus.NewHistogram(prometheus.HistogramOpts{
+		commits: register.NewHistogram(prometheus.HistogramOpts{
 			Namespace: Namespace, Name: "commit_seconds", Help: "Duration of a write with its sync.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		}),
-		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
+		batch: register.NewHistogram(prometheus.HistogramOpts{
 			Namespace: Namespace, Name: "commit_events", Help: "Events accepted in a write.",
 			Buckets: prometheus.ExponentialBuckets(1, 2, 13),
 		}),
-		status:  statusMetrics(),
-		outputs: outputMetrics(),
 	}
 }
 
@@ -126,22 +128,16 @@ func (m *Metrics) Committed(took time.Duration, events int) {
 	m.batch.Observe(float64(events))
 }
 
-// Collector returns what registries ask: what is counted here, and what status says then.
-func (m *Metrics) Collector(status func() queue.Status) prometheus.Collector {
-	return &collector{m, status}
-}
-
-type collector struct {
-	*Metrics
-	now func() queue.Status
+// statusCollector asks for the Status once a scrape, so that its numbers belong together.
+type statusCollector struct {
+	of      func() queue.Status
+	queue   []statusMetric
+	outputs []outputMetric
 }
 
 // Describe implements prometheus.Collector.
-func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	c.appends.Describe(ch)
-	c.commits.Describe(ch)
-	c.batch.Describe(ch)
-	for _, m := range c.status {
+func (c *statusCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range c.queue {
 		ch <- m.desc
 	}
 	for _, m := range c.outputs {
@@ -150,12 +146,9 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 }
 
 // Collect implements prometheus.Collector.
-func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	c.appends.Collect(ch)
-	ch <- c.commits
-	ch <- c.batch
-	s := c.now()
-	for _, m := range c.status {
+func (c *statusCollector) Collect(ch chan<- prometheus.Metric) {
+	s := c.of()
+	for _, m := range c.queue {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&s))
 	}
 	for _, m := range c.outputs {

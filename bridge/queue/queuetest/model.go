@@ -11,8 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"pgregory.net/rapid"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
 // LongVariable names the environment variable that makes the model try for long.

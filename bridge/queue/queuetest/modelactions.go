@@ -8,8 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"pgregory.net/rapid"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
 func (m *model) output() *modelOutput {

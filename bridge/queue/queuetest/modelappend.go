@@ -7,8 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"pgregory.net/rapid"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
 // draw makes an event of a small world, so that everything repeats soon.

@@ -5,8 +5,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"pgregory.net/rapid"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
 // note is what may be told of one event at one output.

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"pgregory.net/rapid"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
 // doubt is what a crash has interrupted: it may have happened or not, but not in part.
