@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/config"
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
@@ -52,20 +53,24 @@ func Env(t testing.TB, secrets map[string]string) (outputs.Env, *Log) {
 	}, log
 }
 
-// Build makes an output of kind from its TOML table, as the configuration does. An unknown key is an error.
-func Build(kind outputs.Kind, env outputs.Env, table string) (outputs.Output, []outputs.Warning, error) {
-	return kind.New(env, func(settings any) error {
-		meta, err := toml.Decode(table, settings)
-		if err != nil {
-			return err
-		}
-		if keys := meta.Undecoded(); len(keys) > 0 {
-			names := make([]string, len(keys))
-			for i, k := range keys {
-				names[i] = k.String()
-			}
-			return errors.New("unknown keys: " + strings.Join(names, ", "))
-		}
-		return nil
-	})
+// Build makes an output of kind from its TOML table as the bridge does: by what the configuration has read, once it is read.
+func Build(kind outputs.Kind, env outputs.Env, table string) (out outputs.Output, warnings []outputs.Warning, err error) {
+	tree := map[string]any{}
+	if _, err := toml.Decode(table, &tree); err != nil {
+		return nil, nil, err
+	}
+	tree["type"] = kind.Name
+	text, err := toml.Marshal(map[string]any{"output": map[string]any{env.Name: tree}})
+	if err != nil {
+		return nil, nil, err
+	}
+	var decode func(any) error
+	config.LoadFiles([]config.File{{Name: "table", Data: text}}, config.Options{Construct: func(o *config.Output) ([]config.OutputWarning, error) {
+		decode = o.Decode
+		trial := env
+		trial.Metrics = nil
+		_, _, err := kind.New(trial, decode)
+		return nil, err
+	}})
+	return kind.New(env, decode)
 }

@@ -101,7 +101,7 @@ func replaceByte(b []byte, old, with byte) {
 func (s *Settings) Complete() {
 	s.Format, s.Message = cmp.Or(s.Format, mapping.FormatRFC5424), cmp.Or(s.Message, mapping.MessageText)
 	s.Facility, s.AppName, s.EnterpriseID = cmp.Or(s.Facility, "user"), cmp.Or(s.AppName, mapping.DefaultAppName), cmp.Or(s.EnterpriseID, mapping.DefaultEnterpriseID)
-	s.Framing, s.TimeZone = cmp.Or(s.Framing, framingOctets), cmp.Or(s.TimeZone, "UTC")
+	s.Framing, s.TimeZone = cmp.Or(s.Framing, s.usualFraming()), cmp.Or(s.TimeZone, "UTC")
 	switch {
 	case s.Format == mapping.FormatRFC3164:
 	case s.Message == mapping.MessageText:

@@ -12,11 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/BurntSushi/toml"
-
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/port"
 	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
+	"github.com/linuxguard/linuxguard-bridge/outputs/outputtest"
 )
 
 const patience = 20 * time.Second // how long a test waits for what must come
@@ -52,13 +51,7 @@ func build(log *logBook, table string, change ...func(*outputs.Env)) (*Output, [
 	for _, c := range change {
 		c(&env)
 	}
-	o, warnings, err := New(env, func(settings any) error {
-		meta, err := toml.Decode(table, settings)
-		if err == nil && len(meta.Undecoded()) > 0 {
-			err = fmt.Errorf("unknown keys %v", meta.Undecoded())
-		}
-		return err
-	})
+	o, warnings, err := outputtest.Build(Kind(), env, table)
 	if err != nil {
 		return nil, warnings, err
 	}

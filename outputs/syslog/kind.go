@@ -1,6 +1,7 @@
 package syslog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -65,13 +66,24 @@ func (o *Output) framer(a address) framer {
 }
 
 // framing is the one that is configured, or the usual one of an address.
-func (o *Output) framing(a address) string {
-	switch {
-	case o.settings.Framing != "":
-		return o.settings.Framing
-	case a.scheme == "unix":
+func (o *Output) framing(a address) string { return cmp.Or(o.settings.Framing, usualFraming(a.scheme)) }
+
+func usualFraming(scheme string) string {
+	if scheme == "unix" {
 		return framingNewline
-	default:
-		return framingOctets
 	}
+	return framingOctets
+}
+
+// usualFraming is that of all addresses, "" when they differ.
+func (s *Settings) usualFraming() (framing string) {
+	for i, text := range s.Addresses {
+		a, err := parseAddress(text)
+		usual := usualFraming(a.scheme)
+		if err != nil || i > 0 && usual != framing {
+			return ""
+		}
+		framing = usual
+	}
+	return framing
 }

@@ -15,7 +15,7 @@ import (
 // outageSize is how many records an outage test sends, and how often the daemon is struck meanwhile.
 func outageSize() (n, strikes int) {
 	if os.Getenv("LINUXGUARD_LONG") == "" {
-		return 10_000, 2
+		return 4_000, 2
 	}
 	return 50_000, 10
 }

@@ -13,6 +13,22 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
+// TestUsualFraming: what people are shown as the default is what the output uses.
+func TestUsualFraming(t *testing.T) {
+	t.Parallel()
+	for want, addresses := range map[string][]string{
+		framingOctets:  {"tcp://siem", "tls://siem"},
+		framingNewline: {"unix:///dev/log"},
+		"":             {"tcp://siem", "unix:///dev/log"},
+	} {
+		s := &Settings{Addresses: addresses}
+		s.Complete()
+		if s.Framing != want {
+			t.Errorf("%v: %q, want %q", addresses, s.Framing, want)
+		}
+	}
+}
+
 func TestParseAddress(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ text, want, problem string }{

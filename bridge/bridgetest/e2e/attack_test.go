@@ -321,7 +321,7 @@ func TestAttacks(t *testing.T) {
 }
 
 func underAttack(t *testing.T, b *bridgetest.Bridge, a attack, idle int64) {
-	duration := 2 * time.Second
+	duration := time.Second
 	if os.Getenv(queuetest.LongVariable) != "" {
 		duration = 30 * time.Second
 	}

@@ -100,8 +100,9 @@ func TestKill(t *testing.T) {
 	defer stop()
 	wg := load(ctx, t, w.Bridge, o, 8)
 	kills := bridgetest.Count(10, 500)
+	longest := time.Duration(bridgetest.Count(1000, 2500)) * time.Millisecond
 	for i := range kills {
-		before, moment := o.count(), time.Now().Add(rand.N(2500*time.Millisecond))
+		before, moment := o.count(), time.Now().Add(rand.N(longest))
 		bridgetest.Eventually(t, arrive, fmt.Sprintf("acknowledgements after kill %d", i), func() bool {
 			return o.count() > before && time.Now().After(moment)
 		})

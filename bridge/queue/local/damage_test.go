@@ -116,7 +116,7 @@ func TestDamage(t *testing.T) {
 	t.Parallel()
 	s := newSound(t)
 	var told atomic.Int64
-	inParallel(t, count(60, 5000), func(i int) {
+	inParallel(t, count(40, 5000), func(i int) {
 		rnd := rand.New(rand.NewPCG(uint64(i), 11))
 		h := s.draw(rnd)
 		d := s.disk.Clone(uint64(i))

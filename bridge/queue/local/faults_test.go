@@ -50,7 +50,7 @@ func TestEachOperationFails(t *testing.T) {
 // TestPowerCuts cuts the power again and again, also during a start, over segments that are reused.
 func TestPowerCuts(t *testing.T) {
 	t.Parallel()
-	inParallel(t, count(12, 300), func(i int) {
+	inParallel(t, count(6, 300), func(i int) {
 		r := newRig(t, fmt.Sprint("power cuts ", i), rand.Uint64())
 		for range 25 {
 			r.disk.CutAt(1 + r.rnd.IntN(90))

@@ -212,7 +212,7 @@ func (f *cutFile) Truncate(size int64) error {
 	return f.File.Truncate(size)
 }
 
-var engineOnTrial = queuetest.Engine{Name: "local", New: newWorld, ShortChecks: 25}
+var engineOnTrial = queuetest.Engine{Name: "local", New: newWorld, ShortChecks: 15}
 
 func TestSuite(t *testing.T) { queuetest.Run(t, engineOnTrial) }
 
