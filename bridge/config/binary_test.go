@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -19,27 +18,15 @@ import (
 func TestBinary(t *testing.T) {
 	t.Parallel()
 	binary := build(t)
-	files, err := filepath.Glob("testdata/rules/*/config.toml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no cases: %v", err)
-	}
-	for _, file := range files {
-		name := filepath.Base(filepath.Dir(file))
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if name == "tls-expired" || worldOnly(string(text)) {
+	for _, c := range ruleCases(t) {
+		text := textOf(c, "config.toml")
+		if c.Name == "tls-expired" || worldOnly(text) {
 			continue // check is strict: tls-expired-strict is the case for it
 		}
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()
-			want, err := os.ReadFile(filepath.Join(filepath.Dir(file), "want"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := checkWith(t, binary, file)
-			if w, g := comparable(string(want)), comparable(got); !slices.Equal(g, w) {
+			got := checkWith(t, binary, text)
+			if w, g := comparable(textOf(c, "want")), comparable(got); !slices.Equal(g, w) {
 				t.Errorf("got\n%s\nwant\n%s", strings.Join(g, "\n"), strings.Join(w, "\n"))
 			}
 		})
@@ -66,18 +53,14 @@ func build(t *testing.T) string {
 }
 
 // checkWith runs "check" on one case in a world of the real time.
-func checkWith(t *testing.T, binary, file string) string {
+func checkWith(t *testing.T, binary, text string) string {
 	t.Helper()
 	w := newWorldAt(t, time.Now())
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.issue(string(text))
-	w.write(t, "config.toml", strings.ReplaceAll(string(text), "DIR", w.dir), 0o600)
+	w.issue(text)
+	w.write(t, "config.toml", strings.ReplaceAll(text, "DIR", w.dir), 0o600)
 	cmd := exec.CommandContext(t.Context(), binary, "check", "--config", w.path("config.toml"))
 	for key, value := range w.environment() {
-		if key != "CREDENTIALS_DIRECTORY" || !strings.HasPrefix(string(text), "# outside") {
+		if key != "CREDENTIALS_DIRECTORY" || !strings.HasPrefix(text, "# outside") {
 			cmd.Env = append(cmd.Env, key+"="+value)
 		}
 	}

@@ -3,8 +3,6 @@ package config
 import (
 	"bytes"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -16,13 +14,8 @@ import (
 
 func addCases(f *testing.F) {
 	f.Helper()
-	files, _ := filepath.Glob("testdata/rules/*/config.toml")
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(string(text))
+	for _, c := range ruleCases(f) {
+		f.Add(textOf(c, "config.toml"))
 	}
 }
 

@@ -17,32 +17,42 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/golden"
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// TestRules loads every testdata/rules/CASE/config.toml and compares the report with CASE/want.
+// ruleCases are the cases of TestRules.
+func ruleCases(t testing.TB) []*golden.Case { return golden.Cases(t, "testdata/rules", 80) }
+
+// textOf is what stands under a name of a case.
+func textOf(c *golden.Case, name string) string {
+	text, _ := c.Text(name)
+	return text
+}
+
+// TestRules loads config.toml of every case and compares the report with want.
 func TestRules(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("testdata/rules/*/config.toml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no cases: %v", err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(filepath.Dir(file)), func(t *testing.T) {
+	for _, c := range ruleCases(t) {
+		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			text := textOf(c, "config.toml")
 			w := newWorld(t)
-			cfg, report := w.load(string(text), circumstances(string(text)))
-			var got bytes.Buffer
-			if err := report.WriteText(&got); err != nil {
+			cfg, report := w.load(text, circumstances(text))
+			var b bytes.Buffer
+			if err := report.WriteText(&b); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, filepath.Join(filepath.Dir(file), "want"), strings.ReplaceAll(got.String(), w.dir, "DIR"))
+			got := strings.ReplaceAll(b.String(), w.dir, "DIR")
+			if *update {
+				c.Set("want", got)
+				c.Write(t)
+			}
+			if want := textOf(c, "want"); got != want {
+				t.Errorf("got\n%swant\n%s", got, want)
+			}
 			if (cfg == nil) != (report.Err() != nil) {
 				t.Errorf("config %v although the report's error is %v", cfg != nil, report.Err())
 			}
@@ -90,7 +100,7 @@ func (fakeService) CanWrite(path string) error {
 
 func (fakeService) MakesDirectory(path string) bool { return strings.Contains(path, "/state") }
 
-func golden(t *testing.T, file, got string) {
+func checkFile(t *testing.T, file, got string) {
 	t.Helper()
 	if *update {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
@@ -112,13 +122,8 @@ func golden(t *testing.T, file, got string) {
 func TestEveryRuleIsTested(t *testing.T) {
 	t.Parallel()
 	var shown strings.Builder
-	wants, _ := filepath.Glob("testdata/rules/*/want")
-	for _, file := range wants {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		shown.Write(text)
+	for _, c := range ruleCases(t) {
+		shown.WriteString(textOf(c, "want"))
 	}
 	formats := ruleTexts(t)
 	if len(formats) < 60 {
@@ -199,7 +204,7 @@ func TestDefaults(t *testing.T) {
 	cfg := mustLoad(t, w, smallest)
 	text := strings.ReplaceAll(dump(t, cfg), w.dir, "DIR")
 	text = regexp.MustCompile(`"Hash": "[0-9a-f]{64}"`).ReplaceAllString(text, `"Hash": "HASH"`)
-	golden(t, "testdata/defaults.json", text)
+	checkFile(t, "testdata/defaults.json", text)
 }
 
 // dump encodes a Config without the functions in it.
@@ -282,7 +287,7 @@ func TestJSON(t *testing.T) {
 	if err := enc.Encode(report); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/report.json", b.String())
+	checkFile(t, "testdata/report.json", b.String())
 	empty := &Report{File: "x"}
 	b.Reset()
 	if err := json.NewEncoder(&b).Encode(empty); err != nil || !strings.Contains(b.String(), `"problems":[]`) {
@@ -353,5 +358,5 @@ func TestNoSecretIsShown(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	t.Parallel()
-	golden(t, "testdata/keys", strings.Join(Keys(), "\n")+"\n")
+	checkFile(t, "testdata/keys", strings.Join(Keys(), "\n")+"\n")
 }

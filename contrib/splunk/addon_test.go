@@ -8,23 +8,34 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/linuxguard/linuxguard-bridge/contrib/contribtest"
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/golden"
 )
 
-const goldens = "../../outputs/mapping/testdata/"
+const goldens = "../../outputs/mapping/testdata"
 
-// goldenFiles are the mapping's golden records of one format, by case.
-func goldenFiles(t testing.TB, format string) map[string]string {
+// goldenRecords are the mapping's golden records of one format, by case.
+func goldenRecords(t testing.TB, format string) map[string]string {
 	t.Helper()
-	paths, err := filepath.Glob(goldens + "*/want." + format)
-	if err != nil || len(paths) < 15 {
-		t.Fatalf("%d golden records of %s, %v", len(paths), format, err)
+	records := map[string]string{}
+	for _, c := range golden.Cases(t, goldens, 15) {
+		records[c.Name] = textOf(t, c, format)
 	}
-	files := map[string]string{}
-	for _, path := range paths {
-		files[filepath.Base(filepath.Dir(path))] = strings.TrimSuffix(contribtest.ReadFile(t, path), "\n")
+	return records
+}
+
+// goldenRecord is that of one case.
+func goldenRecord(t testing.TB, name, format string) string {
+	t.Helper()
+	return textOf(t, golden.Read(t, filepath.Join(goldens, name+".txtar")), format)
+}
+
+func textOf(t testing.TB, c *golden.Case, format string) string {
+	t.Helper()
+	text, ok := c.Text(format)
+	if !ok {
+		t.Fatalf("case %s has no %s", c.Name, format)
 	}
-	return files
+	return strings.TrimSuffix(text, "\n")
 }
 
 // decode reads one JSON object with its numbers as they are written.
@@ -117,8 +128,8 @@ func TestHECLayouts(t *testing.T) {
 	unlike := map[string]bool{"hec/colliding-names": true, "hec-raw/colliding-names": true, "hec-raw/data-no-object": true}
 	for _, layout := range []string{"hec", "hec-cim", "hec-raw"} {
 		n := 0
-		for name, record := range goldenFiles(t, layout) {
-			native := decode(t, contribtest.ReadFile(t, goldens+name+"/want.json"))
+		for name, record := range goldenRecords(t, layout) {
+			native := decode(t, goldenRecord(t, name, "json"))
 			e := hecEvent(t, record)
 			if e.sourcetype == "linuxguard:bridge" {
 				if f := s.see(e); f["tag"] != nil || !slices.Contains(f["eventtype"], "linuxguard_bridge") {
@@ -155,7 +166,7 @@ func oddValue(native map[string]any) bool { return native["bridge_notes"] != nil
 func TestFileOutputLines(t *testing.T) {
 	t.Parallel()
 	s := load(t)
-	for name, record := range goldenFiles(t, "json") {
+	for name, record := range goldenRecords(t, "json") {
 		if name != "colliding-names" {
 			checkAlert(t, "json/"+name, decode(t, record), s.see(event{raw: record, sourcetype: "linuxguard:signal"}))
 		}

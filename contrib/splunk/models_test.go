@@ -49,7 +49,7 @@ func typeRows(t *testing.T) []map[string]string {
 // signalOf is the documented signal with another type, as HEC brings it.
 func signalOf(t *testing.T, kind string) event {
 	t.Helper()
-	record := strings.ReplaceAll(contribtest.ReadFile(t, goldens+"documented/want.hec"), "sudo_command_executed", kind)
+	record := strings.ReplaceAll(goldenRecord(t, "documented", "hec"), "sudo_command_executed", kind)
 	return hecEvent(t, record)
 }
 
@@ -139,8 +139,8 @@ func TestCEFAndLEEF(t *testing.T) {
 	s := load(t)
 	for _, format := range []string{"cef", "leef"} {
 		n := 0
-		for name, record := range goldenFiles(t, "rfc5424-"+format) {
-			native := decode(t, contribtest.ReadFile(t, goldens+name+"/want.json"))
+		for name, record := range goldenRecords(t, "rfc5424-"+format) {
+			native := decode(t, goldenRecord(t, name, "json"))
 			odd := func(r rune) bool {
 				return unicode.IsControl(r) || r == unicode.ReplacementChar || r == '^' || r == '#' || r == '\\'
 			}

@@ -18,8 +18,8 @@ func TestEveryFieldIsCovered(t *testing.T) {
 	s := load(t)
 	seen := map[string]fields{"hec": {}, "hec-cim": {}, "rfc5424": {}}
 	for format, all := range seen {
-		files := goldenFiles(t, format)
-		for name, record := range goldenFiles(t, "cut") {
+		files := goldenRecords(t, format)
+		for name, record := range goldenRecords(t, "cut") {
 			if format == "rfc5424" {
 				files["cut "+name] = record // only what is cut has bridge_cut
 			}
@@ -59,7 +59,7 @@ func TestIndexTime(t *testing.T) {
 		"linuxguard:signal:cef": {"rfc5424-cef", "rfc3164-cef"}, "linuxguard:signal:leef": {"rfc5424-leef"}} {
 		props := s.props[sourcetype]
 		for _, format := range formats {
-			for name, record := range goldenFiles(t, format) {
+			for name, record := range goldenRecords(t, format) {
 				if s.pattern(props.get("LINE_BREAKER")).MatchString(record) {
 					t.Errorf("%s/%s is broken into lines", format, name)
 				}
@@ -81,8 +81,8 @@ func TestSavedSearch(t *testing.T) {
 	t.Parallel()
 	s := load(t)
 	search := conf(t, "default/savedsearches.conf")["LinuxGuard - signals, each once"].get("search")
-	golden := func(name string) fields { return s.see(hecEvent(t, contribtest.ReadFile(t, goldens+name+"/want.hec"))) }
-	once, again, other := golden("documented"), golden("resend"), golden("documented")
+	seen := func(name string) fields { return s.see(hecEvent(t, goldenRecord(t, name, "hec"))) }
+	once, again, other := seen("documented"), seen("resend"), seen("documented")
 	other["delivery_id"] = nil // a delivery without that header is known by its number
 	kept := map[string]bool{}
 	for _, f := range []fields{once, again, once, other, other} {

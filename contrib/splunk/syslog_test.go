@@ -18,7 +18,7 @@ func TestSyslog(t *testing.T) {
 	t.Parallel()
 	s := load(t)
 	for _, format := range []string{"rfc5424", "rfc5424-all", "cut", "rfc3164"} {
-		for name, record := range goldenFiles(t, format) {
+		for name, record := range goldenRecords(t, format) {
 			f := s.see(event{raw: record, sourcetype: "linuxguard:signal:syslog"})
 			// The element is the same behind either header; the parser knows RFC 5424's.
 			params := parameters(t, oldHeader.ReplaceAllLiteralString(record, "<11>1 - - - - - ["))

@@ -3,8 +3,6 @@ package mapping_test
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -33,12 +31,9 @@ func FuzzHEC(f *testing.F) {
 }
 
 func fuzz(f *testing.F, wanted func(name string) bool) {
-	for _, dir := range cases(f) {
-		body, err := os.ReadFile(filepath.Join(dir, "webhook.json"))
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(body, "6f1f3c0a-2f4e-4a53-9f0e-6f1d2a7b9c10", "linuxguard", uint64(42), uint64(0))
+	for _, c := range cases(f) {
+		body, _ := c.Text("webhook.json")
+		f.Add([]byte(body), "6f1f3c0a-2f4e-4a53-9f0e-6f1d2a7b9c10", "linuxguard", uint64(42), uint64(0))
 	}
 	f.Add([]byte(documented), "\n] \"\xff", "a=b|c^d\\", uint64(1), uint64(7))
 	var wantedFormats []format

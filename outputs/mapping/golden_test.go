@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/golden"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/mapping"
 )
@@ -73,61 +72,42 @@ var syslogOptions = map[string]mapping.SyslogOptions{
 	"cut-3164":          {MaxMessageBytes: 1024, Format: "rfc3164"},
 }
 
-// golden reads testdata/<case>: webhook.json, and record.json for what comes from elsewhere than the body.
-func golden(t testing.TB, dir string) *outputs.Record {
+// recordOf is the record of a case: webhook.json without its last newline, and record.json for what comes from
+// elsewhere than the body.
+func recordOf(t testing.TB, c *golden.Case) *outputs.Record {
 	t.Helper()
-	body, err := os.ReadFile(filepath.Join(dir, "webhook.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rec := record(t, string(body))
-	if extra, err := os.ReadFile(filepath.Join(dir, "record.json")); err == nil {
-		if err := json.Unmarshal(extra, rec); err != nil {
+	body, _ := c.Text("webhook.json")
+	rec := record(t, strings.TrimSuffix(body, "\n"))
+	if extra, ok := c.Text("record.json"); ok {
+		if err := json.Unmarshal([]byte(extra), rec); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return rec
 }
 
-func cases(t testing.TB) []string {
-	t.Helper()
-	dirs, err := filepath.Glob("testdata/*/webhook.json")
-	if err != nil || len(dirs) < 15 {
-		t.Fatalf("%d golden cases, %v", len(dirs), err)
-	}
-	for i := range dirs {
-		dirs[i] = filepath.Dir(dirs[i])
-	}
-	return dirs
-}
+func cases(t testing.TB) []*golden.Case { return golden.Cases(t, "testdata", 15) }
 
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	for _, dir := range cases(t) {
-		rec := golden(t, dir)
+	for _, c := range cases(t) {
+		rec := recordOf(t, c)
 		for _, f := range formats(t) {
-			t.Run(filepath.Base(dir)+"/"+f.name, func(t *testing.T) {
+			got := append(f.encode(nil, rec), '\n')
+			checked := strings.HasSuffix(f.name, "-full") || strings.HasSuffix(f.name, "-none") // held to the parsers alone
+			if *update && !checked {
+				c.Set(f.name, string(got))
+			}
+			t.Run(c.Name+"/"+f.name, func(t *testing.T) {
 				t.Parallel()
-				got := append(f.encode(nil, rec), '\n')
-				if strings.HasSuffix(f.name, "-full") || strings.HasSuffix(f.name, "-none") { // held to the parsers alone
-					checkLine(t, f, rec, string(got[:len(got)-1]))
-					return
-				}
-				path := filepath.Join(dir, "want."+f.name)
-				if *update {
-					if err := os.WriteFile(path, got, 0o600); err != nil {
-						t.Fatal(err)
-					}
-				}
-				want, err := os.ReadFile(path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if !bytes.Equal(got, want) {
+				if want, _ := c.Text(f.name); !checked && string(got) != want {
 					t.Errorf("got  %s\nwant %s", got, want)
 				}
 				checkLine(t, f, rec, string(got[:len(got)-1]))
 			})
+		}
+		if *update {
+			c.Write(t)
 		}
 	}
 }
@@ -135,13 +115,13 @@ func TestGolden(t *testing.T) {
 // TestAppends: an encoder appends, and what is in the slice already has no say in what it appends.
 func TestAppends(t *testing.T) {
 	t.Parallel()
-	for _, dir := range cases(t) {
-		rec := golden(t, dir)
+	for _, c := range cases(t) {
+		rec := recordOf(t, c)
 		for _, f := range formats(t) {
 			prefix := []byte(`{"a":{`)
 			got := f.encode(bytes.Clone(prefix), rec)
 			if want := f.encode(nil, rec); !bytes.Equal(got, append(prefix, want...)) {
-				t.Errorf("%s, %s: after a prefix %q, without %q", dir, f.name, got, want)
+				t.Errorf("%s, %s: after a prefix %q, without %q", c.Name, f.name, got, want)
 			}
 		}
 	}

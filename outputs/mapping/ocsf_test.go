@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/golden"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/mapping"
 )
@@ -166,7 +167,7 @@ func flatten(t *testing.T, at, text string) pairs {
 // TestOCSFSchemaFindsFaults: the check is worth something.
 func TestOCSFSchemaFindsFaults(t *testing.T) {
 	t.Parallel()
-	good := string(mapping.NewOCSF().Append(nil, golden(t, "testdata/documented")))
+	good := string(mapping.NewOCSF().Append(nil, recordOf(t, golden.Read(t, "testdata/documented.txtar"))))
 	for _, change := range [][2]string{
 		{`"class_uid":2004`, `"class_uid":2005`}, {`"severity_id":`, `"severity_ix":`}, {`"severity_id":`, `"severity_id":9`}, {`"type_uid":200401`, `"type_uid":"200401"`},
 		{`"uid":`, `"uix":`}, {`"type_id":1`, `"type_id":2`}, {`"version":`, `"versions":`}, {`"is_alert":true`, `"is_alert":"true"`},

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	syslog5424 "github.com/leodido/go-syslog/v4/rfc5424"
+
 	"github.com/linuxguard/linuxguard-bridge/bridge/signal"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/mapping"
