@@ -15,19 +15,22 @@
 // what the packages of the daemon import of each other; whoever changes it changes the architecture.
 //
 //	cmd/linuxguard-bridge    the command: a thin main, one file a subcommand
-//	    bridge, bridge/admin, bridge/config, bridge/logging, bridge/pemfile, bridge/permission, bridge/queue/local, bridge/queue/postgres, bridge/secret,
-//	    bridge/sender, bridge/setting, bridge/signal, bridge/systemd, bridge/tail, bridge/throwaway, outputs
+//	    bridge, bridge/admin, bridge/config, bridge/display, bridge/logging, bridge/pemfile, bridge/permission,
+//	    bridge/queue/local, bridge/queue/postgres, bridge/secret, bridge/sender, bridge/signal, bridge/systemd, bridge/tail,
+//	    bridge/throwaway, outputs
 //	bridge                   wires the parts, owns their lifetimes
-//	    bridge/absence, bridge/admin, bridge/config, bridge/forward, bridge/logging, bridge/pemfile, bridge/queue,
-//	    bridge/queue/local, bridge/queue/local/journal, bridge/queue/postgres, bridge/secret, bridge/signal, bridge/systemd, bridge/tail,
-//	    bridge/webhook, outputs, outputs/all
+//	    bridge/absence, bridge/admin, bridge/config, bridge/display, bridge/forward, bridge/logging, bridge/pemfile, bridge/queue,
+//	    bridge/queue/local, bridge/queue/local/journal, bridge/queue/postgres, bridge/secret, bridge/signal, bridge/systemd,
+//	    bridge/tail, bridge/webhook, outputs, outputs/all
 //	bridge/admin             metrics, health, status page and control socket
-//	    bridge/logging, bridge/pemfile, bridge/queue, bridge/secret, bridge/setting, bridge/signal, bridge/tail, bridge/unixsocket
+//	    bridge/display, bridge/pemfile, bridge/queue, bridge/secret, bridge/signal, bridge/tail, bridge/unixsocket
 //	bridge/config            TOML files to a checked, immutable Config; resolves secrets
-//	    bridge/pemfile, bridge/permission, bridge/secret, bridge/setting
+//	    bridge/display, bridge/pemfile, bridge/permission, bridge/secret, bridge/setting
+//	bridge/display           what people read: one line, numbers, times, sizes
 //	bridge/forward           one worker an output, inside a tenure
-//	    bridge/logging, bridge/queue, bridge/signal, bridge/tail, outputs
+//	    bridge/display, bridge/logging, bridge/queue, bridge/signal, bridge/tail, outputs
 //	bridge/logging           slog as journal records, text or JSON
+//	    bridge/display
 //	bridge/pemfile           certificates and keys from files, and what is wrong with one
 //	    bridge/permission
 //	bridge/permission        whose a file is, and what to type
@@ -49,6 +52,7 @@
 //	bridge/absence           the alarm when nothing comes
 //	    bridge/logging
 //	bridge/systemd           the service manager
+//	    bridge/display
 //	bridge/tail              what happens now, for whoever watches
 //	bridge/throwaway         certificates for the demo
 //	bridge/unixsocket        the unix sockets that admin and webhook listen on
@@ -63,9 +67,9 @@
 //	outputs/mapping          every rule by which a field is written, in every format
 //	    bridge/signal, outputs, outputs/syslog/rfc5424
 //	outputs/splunkhec
-//	    bridge/secret, bridge/setting, bridge/signal, outputs, outputs/mapping, outputs/tlsclient
+//	    bridge/display, bridge/secret, bridge/setting, bridge/signal, outputs, outputs/mapping, outputs/tlsclient
 //	outputs/syslog
-//	    bridge/setting, outputs, outputs/mapping, outputs/tlsclient
+//	    bridge/display, bridge/setting, outputs, outputs/mapping, outputs/tlsclient
 //	outputs/syslog/rfc5424   the pure encoder
 //	outputs/tlsclient        TLS settings that outputs share
 //	    bridge/pemfile, bridge/setting, outputs

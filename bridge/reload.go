@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 	"github.com/linuxguard/linuxguard-bridge/bridge/systemd"
 )
@@ -99,7 +100,7 @@ func (b *Bridge) put(ctx context.Context, loaded *Loaded) (needsRestart []string
 
 func (b *Bridge) reloadFailed(err error) error {
 	b.mu.Lock()
-	b.state.lastReload, b.state.reloadError = b.opts.Loader.Now(), logging.OneLine(err)
+	b.state.lastReload, b.state.reloadError = b.opts.Loader.Now(), display.Error(err)
 	b.mu.Unlock()
 	b.opts.Log.Error("the reload failed; the old configuration stays in force", "event", "reload_failed", "error", err)
 	return err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
@@ -46,7 +47,7 @@ func condition(o admin.OutputReport, places []queue.OutputStatus, now time.Time)
 		}
 		text += fmt.Sprintf(" (%d wait", p.Queued)
 		if !p.Oldest.IsZero() { // else it isn't known
-			text += ", oldest " + admin.FormatDuration(now.Sub(p.Oldest))
+			text += ", oldest " + display.Duration(now.Sub(p.Oldest))
 		}
 		text += ")"
 	}

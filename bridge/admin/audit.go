@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
@@ -124,7 +124,7 @@ func auditRequest(r *http.Request) (req AuditRequest, err error) {
 func ParseAgo(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 {
-		return 0, fmt.Errorf("%q is not a duration like 24h", logging.Clean(text))
+		return 0, fmt.Errorf("%q is not a duration like 24h", display.Line(text))
 	}
 	return d, nil
 }
@@ -228,7 +228,7 @@ func onlyOutcome(ranges []queue.OutcomeRange, o queue.Outcome) bool {
 func outcomes(ctx context.Context, q queue.History, output string, first, last uint64) ([]queue.OutcomeRange, error) {
 	ranges, err := q.Outcomes(ctx, output, first, last)
 	if errors.Is(err, queue.ErrNotFound) {
-		return nil, &requestError{fmt.Sprintf("there is no output %q", logging.Clean(output))}
+		return nil, &requestError{fmt.Sprintf("there is no output %q", display.Line(output))}
 	}
 	if err != nil {
 		return nil, err

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 )
 
 // series is a figure over time, the oldest first.
@@ -82,4 +84,6 @@ func formatRate(v float64) string {
 	return strconv.FormatFloat(v, 'f', digits, 64) + "/s"
 }
 
-func formatSeconds(v float64) string { return FormatDuration(time.Duration(v * float64(time.Second))) }
+func formatSeconds(v float64) string {
+	return display.Duration(time.Duration(v * float64(time.Second)))
+}

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
@@ -86,7 +86,7 @@ func (s *Server) reload(ctx context.Context, r *http.Request) (any, error) {
 	s.logAction(ctx, r, "reload asked for", "reload_asked", nil) // what comes of it has lines of its own
 	restartNeeded, err := s.opts.Reload(ctx)
 	if err != nil {
-		return nil, errors.New(logging.OneLine(err))
+		return nil, errors.New(display.Error(err))
 	}
 	return ReloadAnswer{RestartNeeded: restartNeeded}, nil
 }
@@ -170,7 +170,7 @@ func (s *Server) checkOutputs(names []string) error {
 	known := s.opts.Queue.Status().Outputs
 	for _, name := range names {
 		if !slices.ContainsFunc(known, func(o queue.OutputStatus) bool { return o.Name == name }) {
-			return &requestError{fmt.Sprintf("there is no output %q", logging.Clean(name))}
+			return &requestError{fmt.Sprintf("there is no output %q", display.Line(name))}
 		}
 	}
 	return nil
@@ -220,7 +220,7 @@ func claimedUser(r *http.Request) string {
 func callerName(ctx context.Context, r *http.Request) string {
 	who := peerOf(ctx).String()
 	if claimed := claimedUser(r); claimed != "" {
-		return fmt.Sprintf("%s (%s)", logging.Clean(claimed), who)
+		return fmt.Sprintf("%s (%s)", display.Line(claimed), who)
 	}
 	return who
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/pemfile"
 )
 
@@ -53,7 +54,7 @@ func findings(st *Status) []Finding {
 	for _, e := range st.Receiver.Endpoints {
 		if e.Overdue {
 			add(Finding{Severity: SeverityProblem, Runbook: "linuxguardendpointoverdue", key: "overdue " + e.Name, Since: overdueSince(e),
-				Text: fmt.Sprintf("endpoint %s is overdue: nothing that is signed came for longer than expect_every (%s)", e.Name, FormatDuration(e.ExpectEvery))})
+				Text: fmt.Sprintf("endpoint %s is overdue: nothing that is signed came for longer than expect_every (%s)", e.Name, display.Duration(e.ExpectEvery))})
 		}
 	}
 	for i := range st.Outputs {
@@ -64,7 +65,7 @@ func findings(st *Status) []Finding {
 	for _, c := range st.Certificates {
 		if left := c.NotAfter.Sub(st.At); left < pemfile.ExpiryNotice {
 			add(Finding{Severity: SeverityWarning, Runbook: "linuxguardcertificateexpiring", key: "certificate " + c.Name,
-				Text: fmt.Sprintf("certificate %s ends in %s, %s", c.Name, FormatDuration(left), formatTime(c.NotAfter))})
+				Text: fmt.Sprintf("certificate %s ends in %s, %s", c.Name, display.Duration(left), display.Time(c.NotAfter))})
 		}
 	}
 	if r := st.Config.RestartNeeded; len(r) > 0 {
@@ -84,7 +85,7 @@ func findings(st *Status) []Finding {
 	}
 	if st.Queue.Evicted > 0 {
 		add(Finding{Severity: SeverityWarning, Runbook: "linuxguarddedupetoosmall", key: "evicted",
-			Text: plural(st.Queue.Evicted, "seen delivery") + " forgotten too early since the start: raise dedupe.capacity"})
+			Text: display.Count(st.Queue.Evicted, "seen delivery") + " forgotten too early since the start: raise dedupe.capacity"})
 	}
 	slices.SortStableFunc(all, func(a, b Finding) int { return strings.Compare(a.Severity, b.Severity) })
 	return all

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
@@ -77,7 +78,7 @@ func lostText(q queue.Status) string {
 	if q.Losses == 0 {
 		return ""
 	}
-	what := plural(q.LostEvents, "event")
+	what := display.Count(q.LostEvents, "event")
 	if q.LostUnknown {
 		what = "at least " + what
 		if q.LostEvents == 0 {
@@ -85,21 +86,7 @@ func lostText(q queue.Status) string {
 		}
 	}
 	return fmt.Sprintf("LOST %s in %s: see linuxguard-bridge losses list, then take note with losses acknowledge",
-		what, plural(uint64(q.Losses), "loss")) //nolint:gosec // a count
-}
-
-// plural writes "1 event", "1,234 events", "2 losses", "2 deliveries".
-func plural(n uint64, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	switch noun[len(noun)-1] {
-	case 's':
-		noun += "e"
-	case 'y':
-		noun = noun[:len(noun)-1] + "ie"
-	}
-	return groupDigits(n) + " " + noun + "s"
+		what, display.Count(uint64(q.Losses), "loss")) //nolint:gosec // a count
 }
 
 // Problems returns all that is wrong, the worst first.

@@ -4,14 +4,10 @@ import (
 	"crypto/sha256"
 	_ "embed" // the page's three parts
 	"encoding/base64"
-	"fmt"
 	"html/template"
 	"io"
-	"strconv"
-	"time"
 
-	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
-	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 )
 
 //go:embed page.html
@@ -50,8 +46,8 @@ func newPage() *page {
 	p := &page{policy: "default-src 'none'; style-src " + digest(pageCSS) + "; script-src " + digest(pageJS) +
 		"; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"}
 	p.tmpl = template.Must(template.New("page").Funcs(template.FuncMap{
-		"count": groupDigits, "size": setting.RoughSize, "time": formatTime, "for": FormatDuration, "ago": ago,
-		"clean": logging.Clean, "grade": func(o pageOutput) string { return grade(o.OutputReport) }, "short": func(hash string) string { return hash[:min(len(hash), 12)] },
+		"count": display.Number, "size": display.Size, "time": display.Time, "for": display.Duration, "ago": display.Ago,
+		"clean": display.Line, "grade": func(o pageOutput) string { return grade(o.OutputReport) }, "short": func(hash string) string { return hash[:min(len(hash), 12)] },
 		"high": func(n int64) int64 { return n / 10 * 8 },
 	}).Parse(pageHTML))
 	return p
@@ -75,21 +71,6 @@ func (p *page) render(w io.Writer, st Status, h *history) error {
 	return p.tmpl.Execute(w, data)
 }
 
-func formatTime(t time.Time) string {
-	if t.IsZero() {
-		return "never"
-	}
-	return t.UTC().Format("2006-01-02 15:04:05Z")
-}
-
-// ago is how long before now t was.
-func ago(now, t time.Time) string {
-	if t.IsZero() {
-		return "never"
-	}
-	return FormatDuration(now.Sub(t)) + " ago"
-}
-
 // grade is the colour of an output: it works, works with something to look at, or does not.
 func grade(o OutputReport) string {
 	switch {
@@ -102,33 +83,4 @@ func grade(o OutputReport) string {
 	default:
 		return ""
 	}
-}
-
-// FormatDuration writes d with its two largest units: "3d4h", "5m10s", "0s".
-func FormatDuration(d time.Duration) string {
-	d = max(d, 0)
-	parts := []struct {
-		unit time.Duration
-		name string
-	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}}
-	for i, p := range parts {
-		if d < p.unit {
-			continue
-		}
-		text := strconv.FormatInt(int64(d/p.unit), 10) + p.name
-		if i+1 < len(parts) && d%p.unit >= parts[i+1].unit {
-			text += strconv.FormatInt(int64(d%p.unit/parts[i+1].unit), 10) + parts[i+1].name
-		}
-		return text
-	}
-	return "0s"
-}
-
-// groupDigits writes the integer n with commas: 1234567 is "1,234,567".
-func groupDigits(n any) string {
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
 }

@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/tail"
 )
 
@@ -30,7 +30,7 @@ const (
 func (s *Server) tail(w http.ResponseWriter, r *http.Request) {
 	filter, err := s.tailFilter(r.URL.Query())
 	if err != nil {
-		writeJSON(w, statusOf(err), Problem{logging.OneLine(err)})
+		writeJSON(w, statusOf(err), Problem{display.Error(err)})
 		return
 	}
 	watcher, err := s.opts.Tail.Watch(filter)

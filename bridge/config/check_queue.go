@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/permission"
 	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 )
@@ -109,7 +110,7 @@ func (l *loader) checkDirectory(at keyPath, q queueTable) {
 	wanted := int64(q.MaxBytes + q.QuarantineMaxBytes)
 	if free, ok := l.opts.FreeBytes(q.Directory); ok && free < wanted && err == nil {
 		l.warnf(at, "make room, or lower max_bytes", "the file system has %s left, less than queue.max_bytes and queue.quarantine_max_bytes (%s)",
-			setting.RoughSize(free), setting.RoughSize(wanted))
+			display.Size(free), display.Size(wanted))
 	}
 }
 
@@ -130,7 +131,7 @@ func (l *loader) checkDedupe() {
 	within(l, at.key("window"), d.Window, time.Second, maxWindow, formatDuration)
 	if need := int64(d.Capacity) * deliveryBytes; l.opts.MemoryLimit > 0 && need+besideDeliveries > l.opts.MemoryLimit {
 		l.warnf(at.key("capacity"), "raise MemoryHigh= and MemoryMax= of the unit, or lower it",
-			"the memory of %d deliveries takes up to %s of the %s that the service manager grants", d.Capacity, setting.RoughSize(need), setting.RoughSize(l.opts.MemoryLimit))
+			"the memory of %d deliveries takes up to %s of the %s that the service manager grants", d.Capacity, display.Size(need), display.Size(l.opts.MemoryLimit))
 	}
 	if d.Capacity > 0 && d.Capacity < lowCapacity {
 		l.warnf(at.key("capacity"), "", "a memory of %d deliveries is soon full, and what it forgets too early can't be told from a replay", d.Capacity)

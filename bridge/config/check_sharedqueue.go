@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 )
 
 // The bounds of queue.takeover.
@@ -75,7 +77,7 @@ func (l *loader) checkDatabaseURL(at keyPath, q queueTable) {
 		l.errorf(at, "take the password out of it and set queue.password, for instance \"credential:queue-password\"", "must not hold a password")
 	}
 	if mode := query.Get("sslmode"); mode != "" && mode != "verify-full" && !l.cfg.Queue.Shared.Local() {
-		l.errorf(at, "leave sslmode out: verify-full is the default", "sslmode=%s lets others read and change what the bridges say; it must be verify-full", printable(mode))
+		l.errorf(at, "leave sslmode out: verify-full is the default", "sslmode=%s lets others read and change what the bridges say; it must be verify-full", display.Line(mode))
 	}
 	if hosts := strings.Split(u.Host, ","); len(hosts) > 1 && query.Get("target_session_attrs") == "" {
 		l.warnf(at, "add ?target_session_attrs=read-write", "names several servers, of which a standby could be the first that answers")

@@ -9,12 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/BurntSushi/toml"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
 )
 
@@ -248,18 +247,8 @@ func (l *loader) problem(s Severity, p keyPath, hint, text string) Problem {
 	}
 	return Problem{
 		Severity: s, File: at.file, Line: at.line, Column: at.column,
-		Key: p.String(), Text: printable(text), Hint: printable(hint),
+		Key: p.String(), Text: display.Line(text), Hint: display.Line(hint),
 	}
-}
-
-// printable keeps a problem on one line and away from the terminal's controls, whatever the file holds.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsGraphic(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, text)
 }
 
 // isSet reports whether the file itself has the key, rather than its default.

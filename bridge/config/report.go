@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 )
 
 // Severity tells what keeps a configuration from being used from what an operator should know.
@@ -95,16 +97,8 @@ func (r *Report) WriteText(w io.Writer) error {
 		verdict = "not valid"
 	}
 	_, err := fmt.Fprintf(w, "%s: %s, %s, %s\n", r.File, verdict,
-		count(len(r.Errors()), "error"), count(len(r.Warnings()), "warning"))
+		display.Count(len(r.Errors()), "error"), display.Count(len(r.Warnings()), "warning"))
 	return err
-}
-
-// count writes a number with its noun.
-func count[N int | int64](n N, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // WireReport is a Report as JSON.
@@ -147,7 +141,7 @@ type InvalidError struct{ Problems []Problem } // errors only, at least one
 func (e *InvalidError) Error() string {
 	text := e.Problems[0].String()
 	if more := len(e.Problems) - 1; more > 0 {
-		text += fmt.Sprintf(" - and %s more, see linuxguard-bridge check", count(more, "error"))
+		text += fmt.Sprintf(" - and %s more, see linuxguard-bridge check", display.Count(more, "error"))
 	}
 	return text
 }

@@ -6,7 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
@@ -130,9 +130,9 @@ func (s *status) failed(err error, blocked bool, at time.Time) {
 	defer s.mu.Unlock()
 	s.Failures++
 	if !s.Failing {
-		s.FailingSince, s.FirstError = at, logging.OneLine(err)
+		s.FailingSince, s.FirstError = at, display.Error(err)
 	}
-	s.Failing, s.Blocked, s.LastError, s.LastErrorAt = true, blocked, logging.OneLine(err), at
+	s.Failing, s.Blocked, s.LastError, s.LastErrorAt = true, blocked, display.Error(err), at
 }
 
 func (s *status) retried(n int) {

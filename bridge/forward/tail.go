@@ -3,7 +3,7 @@ package forward
 import (
 	"errors"
 
-	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/tail"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
@@ -42,14 +42,14 @@ func tellResult(hub *tail.Hub, lines []tail.Line, err error) {
 				continue
 			}
 			l := &lines[rej.Index]
-			l.Outcome, l.Error = "refused", logging.OneLine(rej.Err)
+			l.Outcome, l.Error = "refused", display.Error(rej.Err)
 			hub.Tell(l)
 		}
 	}
 	var failed []tail.Line
 	said := ""
 	if err != nil {
-		said = logging.OneLine(err)
+		said = display.Error(err)
 	}
 	for i := range lines {
 		l := &lines[i]

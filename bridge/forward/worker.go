@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 	"github.com/linuxguard/linuxguard-bridge/bridge/tail"
@@ -177,7 +178,7 @@ func (w *Worker) cantBegin(err error, attempts int) {
 	blocked := needsOperator(err)
 	w.status.failed(err, blocked, w.opts.Now())
 	if w.opts.Tail.Watched() {
-		w.opts.Tail.Tell(&tail.Line{At: w.opts.Now(), Way: tail.Out, Output: w.opts.Name, Outcome: "failed", Error: logging.OneLine(err)})
+		w.opts.Tail.Tell(&tail.Line{At: w.opts.Now(), Way: tail.Out, Output: w.opts.Name, Outcome: "failed", Error: display.Error(err)})
 	}
 	w.failures.Failed(w.life, slog.LevelError, "forwarding can't begin, its events wait; trying again", err,
 		slog.String("event", "output_failing"), slog.Int("attempt", attempts))

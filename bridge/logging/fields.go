@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 	"unicode/utf8"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 )
 
 // Bounds of one record, in bytes.
@@ -55,7 +57,7 @@ func appendAttr(fields []field, prefix string, a slog.Attr) []field {
 		if a.Key == "" {
 			return fields
 		}
-		return append(fields, field{Clean(prefix + a.Key), bounded(Clean(textOf(v)))})
+		return append(fields, field{display.Line(prefix + a.Key), bounded(display.Line(textOf(v)))})
 	}
 	if a.Key != "" {
 		prefix += a.Key + "."
@@ -77,7 +79,7 @@ func textOf(v slog.Value) string {
 			}
 		}
 		if err, ok := v.Any().(error); ok {
-			return OneLine(err)
+			return display.Error(err)
 		}
 		return fmt.Sprintf("%+v", v.Any())
 	default:

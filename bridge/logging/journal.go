@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/journal"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 )
 
 const (
@@ -74,7 +76,7 @@ func (h *journalHandler) Handle(_ context.Context, r slog.Record) error {
 // messageOf is what `journalctl` shows: the text and, as it hides fields, the attributes but for the event's name.
 func messageOf(r slog.Record, fields []field) string {
 	var b strings.Builder
-	b.WriteString(bounded(Clean(r.Message)))
+	b.WriteString(bounded(display.Line(r.Message)))
 	shown := make([]field, 0, len(fields))
 	for _, f := range fields {
 		if f.key != "event" {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 )
 
 // textHandler writes lines for people: time, level, message, then key=value.
@@ -54,7 +56,7 @@ func (h *textHandler) Handle(_ context.Context, r slog.Record) error {
 		b.WriteString(h.paint(dim, r.Time.Format(time.DateTime)) + " ")
 	}
 	b.WriteString(h.paint(colourOf(r.Level), padded(r.Level)) + " ")
-	b.WriteString(bounded(Clean(r.Message)))
+	b.WriteString(bounded(display.Line(r.Message)))
 	writeFields(&b, h.of(r), func(key string) string { return h.paint(dim, key) })
 	return h.out.writeLine(b.String())
 }

@@ -65,16 +65,3 @@ func FormatSize(n int64) string {
 	}
 	return fmt.Sprintf("%d bytes", n)
 }
-
-// RoughSize writes bytes for people, in three digits or so: 1536 is "1.5KiB".
-func RoughSize(bytes int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	v, i := float64(bytes), 0
-	for v >= 1024 && i < len(units)-1 {
-		v, i = v/1024, i+1
-	}
-	if i == 0 || v >= 100 {
-		return fmt.Sprintf("%.0f%s", v, units[i])
-	}
-	return strconv.FormatFloat(float64(int(v*10+0.5))/10, 'f', -1, 64) + units[i]
-}

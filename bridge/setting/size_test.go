@@ -42,15 +42,6 @@ func TestFormatSize(t *testing.T) {
 	}
 }
 
-func TestRoughSize(t *testing.T) {
-	t.Parallel()
-	for n, want := range map[int64]string{0: "0B", 512: "512B", 1024: "1KiB", 1536: "1.5KiB", 200 << 20: "200MiB", 1 << 50: "1024TiB"} {
-		if got := setting.RoughSize(n); got != want {
-			t.Errorf("%d: got %s, want %s", n, got, want)
-		}
-	}
-}
-
 func TestSizeAsText(t *testing.T) {
 	t.Parallel()
 	var s setting.Size

@@ -3,12 +3,11 @@ package systemd
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 )
 
 // maxStatus bounds STATUS= in bytes: systemctl shows one line, and the manager's receive buffer is 4 KiB.
@@ -94,16 +93,4 @@ func (n *Notifier) Live(ctx context.Context, every time.Duration, line func() st
 }
 
 // statusField makes one field of any text: a newline in it would be another assignment.
-func statusField(text string) string {
-	clean := strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, "?"))
-	for len(clean) > maxStatus {
-		_, size := utf8.DecodeLastRuneInString(clean)
-		clean = clean[:len(clean)-size]
-	}
-	return "STATUS=" + clean
-}
+func statusField(text string) string { return "STATUS=" + display.Excerpt(text, maxStatus) }

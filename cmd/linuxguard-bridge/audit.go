@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
-	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 )
 
 func newAuditCommand(g *globals) *cobra.Command {
@@ -73,9 +73,9 @@ func printAudit(g *globals, a admin.Audit) error {
 		return err
 	}
 	p := g.printer()
-	p.printf("%s of bridge %s at %s, linuxguard-bridge %s\n", p.paint(bold, "Audit"), logging.Clean(a.BridgeID), stamp(a.At), logging.Clean(a.Version))
+	p.printf("%s of bridge %s at %s, linuxguard-bridge %s\n", p.paint(bold, "Audit"), display.Line(a.BridgeID), display.Time(a.At), display.Line(a.Version))
 	if !a.Since.IsZero() {
-		p.printf("of what was received since %s (and what waited then)\n", stamp(a.Since))
+		p.printf("of what was received since %s (and what waited then)\n", display.Time(a.Since))
 	}
 	p.printf("\n")
 	p.auditTable(a)
@@ -122,7 +122,7 @@ func (p *printer) auditNotes(o admin.OutputAudit, newest uint64) {
 		p.note(red, fmt.Sprintf("%s: nothing is known of %s: older than the dedupe window, or than the output", o.Output, rangesText(o.UnknownRanges, o.Unknown)))
 	}
 	if o.NotGiven > 0 {
-		p.note(yellow, fmt.Sprintf("%s: the newest bridge_seq is %d, so %s of the range are still to come", o.Output, newest, grouped(o.NotGiven)))
+		p.note(yellow, fmt.Sprintf("%s: the newest bridge_seq is %d, so %s of the range are still to come", o.Output, newest, display.Number(o.NotGiven)))
 	}
 }
 
@@ -134,7 +134,7 @@ func (p *printer) auditVerdict(a admin.Audit) {
 		}
 	}
 	if len(open) > 0 {
-		p.printf("%s at %s\n", p.paint(red, "NOT all is accounted for"), logging.Clean(strings.Join(open, ", ")))
+		p.printf("%s at %s\n", p.paint(red, "NOT all is accounted for"), display.Line(strings.Join(open, ", ")))
 		return
 	}
 	p.printf("%s\n", p.paint(green, "everything is accounted for"))
@@ -149,7 +149,7 @@ func rangesText(ranges []admin.SeqRange, total uint64) string {
 	}
 	text := strings.Join(parts, ", ")
 	if total > 0 {
-		text += fmt.Sprintf(" and %s more", grouped(total))
+		text += fmt.Sprintf(" and %s more", display.Number(total))
 	}
 	return text
 }

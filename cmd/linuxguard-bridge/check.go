@@ -16,7 +16,7 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge"
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
-	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue/postgres"
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
@@ -105,9 +105,9 @@ func (g *globals) capacityNote(ctx context.Context, cfg *config.Config) string {
 	}
 	lasts := time.Duration(float64(st.Queue.CapacityLasts) * float64(cfg.Dedupe.Capacity) / float64(st.Queue.Capacity))
 	text := fmt.Sprintf("dedupe.capacity: at the rate that the running bridge sees, %s deliveries are remembered for %s",
-		grouped(cfg.Dedupe.Capacity), admin.FormatDuration(lasts))
+		display.Number(cfg.Dedupe.Capacity), display.Duration(lasts))
 	if lasts < cfg.Dedupe.Window {
-		text += fmt.Sprintf(", less than dedupe.window (%s): raise it", admin.FormatDuration(cfg.Dedupe.Window))
+		text += fmt.Sprintf(", less than dedupe.window (%s): raise it", display.Duration(cfg.Dedupe.Window))
 	}
 	return text
 }
@@ -171,7 +171,7 @@ func (r *checkResult) write(w io.Writer, asJSON bool) error {
 			word = "FAILED"
 		}
 		// A receiver's own words may be in the text: nothing of it may reach the terminal as an escape.
-		if _, err := fmt.Fprintf(w, "probe %s %s: %s: %s\n", p.Output, p.Target, word, logging.Clean(p.Text)); err != nil {
+		if _, err := fmt.Fprintf(w, "probe %s %s: %s: %s\n", p.Output, p.Target, word, display.Line(p.Text)); err != nil {
 			return err
 		}
 	}

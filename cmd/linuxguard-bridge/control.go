@@ -15,6 +15,7 @@ import (
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
 )
 
@@ -37,7 +38,7 @@ func (f *controlFlags) client() *admin.Client {
 	if socket == "" {
 		socket = config.ControlSocket(f.globals.ConfigPath, f.globals.Getenv)
 	}
-	return admin.NewClient(socket, logging.Clean(f.globals.caller()))
+	return admin.NewClient(socket, display.Line(f.globals.caller()))
 }
 
 // caller is who calls by the environment's word: behind sudo and with PrivateUsers=yes in the unit the kernel's word
@@ -55,7 +56,7 @@ func (g *globals) caller() string {
 func explained(err error) error {
 	var refused *admin.RefusedError
 	if errors.As(err, &refused) && refused.Status == http.StatusBadRequest {
-		return &usageError{errors.New(logging.Clean(refused.Text))}
+		return &usageError{errors.New(display.Line(refused.Text))}
 	}
 	if err != nil {
 		return cleanError{err}
@@ -66,7 +67,7 @@ func explained(err error) error {
 // cleanError shows an error that holds words of the other side without its terminal escapes.
 type cleanError struct{ error }
 
-func (e cleanError) Error() string { return logging.Clean(e.error.Error()) }
+func (e cleanError) Error() string { return display.Line(e.error.Error()) }
 func (e cleanError) Unwrap() error { return e.error }
 
 // printJSON writes v indented.
@@ -138,9 +139,9 @@ type cell struct {
 	right bool // aligned right: a number
 }
 
-func textCell(text string) cell { return cell{text: logging.Clean(text)} }
+func textCell(text string) cell { return cell{text: display.Line(text)} }
 
-func numberCell[N int | uint64](n N) cell { return cell{text: grouped(n), right: true} }
+func numberCell[N int | uint64](n N) cell { return cell{text: display.Number(n), right: true} }
 
 // alarming is a count that should be zero.
 func alarming[N int | uint64](n N, sgr string) cell {
@@ -187,32 +188,8 @@ func (p *printer) table(head []string, rows [][]cell) {
 	}
 }
 
-// grouped writes 1234567 as "1,234,567".
-func grouped[N int | uint64](n N) string {
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
-}
-
-func stamp(t time.Time) string {
-	if t.IsZero() {
-		return "never"
-	}
-	return t.UTC().Format("2006-01-02 15:04:05Z")
-}
-
 // preciseStamp is a time in milliseconds (RFC 3339).
 func preciseStamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
-
-// ago is how long before now t was.
-func ago(now, t time.Time) string {
-	if t.IsZero() {
-		return "never"
-	}
-	return admin.FormatDuration(now.Sub(t)) + " ago"
-}
 
 // orDash keeps an empty field of a table visible.
 func orDash(text string) string {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 )
 
 func newLossesCommand(g *globals) *cobra.Command {
@@ -59,9 +60,9 @@ func printLosses(g *globals, losses []admin.Loss) error {
 			span.text = rangeText(admin.SeqRange{First: l.First, Last: l.Last})
 		}
 		if l.Records != 0 {
-			records.text = grouped(l.Records)
+			records.text = display.Number(l.Records)
 		}
-		rows = append(rows, []cell{{text: strconv.FormatUint(l.ID, 10), right: true}, {text: stamp(l.At)}, span, records, textCell(l.What)})
+		rows = append(rows, []cell{{text: strconv.FormatUint(l.ID, 10), right: true}, {text: display.Time(l.At)}, span, records, textCell(l.What)})
 	}
 	p.table([]string{"ID", "FOUND", "BRIDGE_SEQ", "RECORDS AT MOST", "WHAT"}, rows)
 	return p.err

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
-	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 )
 
 func newQuarantineCommand(g *globals) *cobra.Command {
@@ -122,7 +122,7 @@ func printItems(g *globals, items []admin.QuarantineItem, more bool) error {
 			seq = cell{text: strconv.FormatUint(it.Seq, 10), right: true}
 		}
 		rows = append(rows, []cell{
-			{text: strconv.FormatUint(it.ID, 10), right: true}, {text: stamp(it.At)}, textCell(refusedBy(it)), textCell(orDash(it.Endpoint)), seq,
+			{text: strconv.FormatUint(it.ID, 10), right: true}, {text: display.Time(it.At)}, textCell(refusedBy(it)), textCell(orDash(it.Endpoint)), seq,
 			textCell(orDash(it.DeliveryID)), textCell(it.Reason),
 		})
 	}
@@ -163,7 +163,7 @@ func printItem(g *globals, it admin.QuarantineItem) error {
 	p := g.printer()
 	line := func(name, value string) {
 		if value != "" {
-			p.printf("%-12s %s\n", name, logging.Clean(value))
+			p.printf("%-12s %s\n", name, display.Line(value))
 		}
 	}
 	number := func(n uint64) string {
@@ -176,10 +176,10 @@ func printItem(g *globals, it admin.QuarantineItem) error {
 	line("reason", it.Reason)
 	line("damaged", it.Damaged)
 	line("refused by", refusedBy(it))
-	line("since", stamp(it.At))
+	line("since", display.Time(it.At))
 	line("endpoint", it.Endpoint)
 	if !it.ReceivedAt.IsZero() {
-		line("received", stamp(it.ReceivedAt))
+		line("received", display.Time(it.ReceivedAt))
 	}
 	line("from", it.ClientAddr)
 	line("signed with", it.SecretName)
@@ -191,7 +191,7 @@ func printItem(g *globals, it admin.QuarantineItem) error {
 	line("bytes", strconv.Itoa(it.Size))
 	for _, body := range []string{it.Body, string(it.BodyRaw), string(it.Raw)} {
 		if body != "" {
-			p.printf("\n%s\n", logging.CleanLines(body))
+			p.printf("\n%s\n", display.Lines(body))
 		}
 	}
 	if it.Cut {

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
-	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 )
 
 func newQueueCommand(g *globals) *cobra.Command {
@@ -51,7 +51,7 @@ func newQueueReplay(g *globals) *cobra.Command {
 		if flags.asJSON {
 			return printJSON(g.Stdout, a)
 		}
-		_, err = fmt.Fprintf(g.Stdout, "%s events are sent to %s again, those received since %s\n", grouped(a.Events), logging.Clean(a.Output), stamp(a.Since))
+		_, err = fmt.Fprintf(g.Stdout, "%s events are sent to %s again, those received since %s\n", display.Number(a.Events), display.Line(a.Output), display.Time(a.Since))
 		return err
 	}
 	return c

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue/local"
 )
 
@@ -30,7 +30,7 @@ func newQueueBackup(g *globals) *cobra.Command {
 		if err != nil {
 			return explained(err)
 		}
-		_, err = fmt.Fprintf(g.Stdout, "the queue was copied to %s\n", logging.Clean(args[0]))
+		_, err = fmt.Fprintf(g.Stdout, "the queue was copied to %s\n", display.Line(args[0]))
 		return err
 	}
 	return c

@@ -12,7 +12,7 @@ import (
 
 	"github.com/linuxguard/linuxguard-bridge/bridge"
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
-	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue/local"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue/postgres"
 )
@@ -45,12 +45,12 @@ func newQueueMove(g *globals) *cobra.Command {
 			return fmt.Errorf("move the queue: %w", err)
 		}
 		if moved.Already {
-			_, err = fmt.Fprintf(g.Stdout, "the schema %s has had this queue since an earlier move\n", logging.Clean(cfg.Queue.Shared.Schema))
+			_, err = fmt.Fprintf(g.Stdout, "the schema %s has had this queue since an earlier move\n", display.Line(cfg.Queue.Shared.Schema))
 			return err
 		}
 		_, err = fmt.Fprintf(g.Stdout, "moved: %s, %s remembered, %s, %s; the folder is marked and may be deleted when all is well\n",
-			counted(moved.Events, "event"), counted(moved.Deliveries, "delivery"), counted(moved.DeadLetters, "quarantined item"),
-			counted(uint64(moved.Outputs), "output")) //nolint:gosec // a count
+			display.Count(moved.Events, "event"), display.Count(moved.Deliveries, "delivery"), display.Count(moved.DeadLetters, "quarantined item"),
+			display.Count(uint64(moved.Outputs), "output")) //nolint:gosec // a count
 		return err
 	}
 	return c

@@ -10,7 +10,7 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge"
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 	"github.com/linuxguard/linuxguard-bridge/bridge/config"
-	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue/postgres"
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
 	"github.com/linuxguard/linuxguard-bridge/bridge/sender"
@@ -52,7 +52,7 @@ func newQueueInit(g *globals) *cobra.Command {
 		if err := postgres.Init(cmd.Context(), connect, shared.Schema, role, id); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(g.Stdout, "the schema %s is made, and %s may use it\n", logging.Clean(shared.Schema), logging.Clean(cmp.Or(role, "its owner")))
+		_, err = fmt.Fprintf(g.Stdout, "the schema %s is made, and %s may use it\n", display.Line(shared.Schema), display.Line(cmp.Or(role, "its owner")))
 		return err
 	}
 	return c
@@ -104,9 +104,9 @@ func newQueueForget(g *globals) *cobra.Command {
 		if flags.asJSON {
 			return printJSON(g.Stdout, a)
 		}
-		text := fmt.Sprintf("bridge %s is forgotten", logging.Clean(name))
+		text := fmt.Sprintf("bridge %s is forgotten", display.Line(name))
 		if req.Output != "" {
-			text = fmt.Sprintf("output %s has ended; %s that it had left are given up", logging.Clean(req.Output), counted(a.Events, "event"))
+			text = fmt.Sprintf("output %s has ended; %s that it had left are given up", display.Line(req.Output), display.Count(a.Events, "event"))
 		}
 		_, err = fmt.Fprintln(g.Stdout, text)
 		return err

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/sender"
 )
 
@@ -125,7 +125,7 @@ func writeResults(w io.Writer, results []sent) error {
 			text = s.err.Error()
 		}
 		_, err := fmt.Fprintf(w, "%s  severity %d  delivery %s  %s  %v\n",
-			logging.Clean(id), severity, s.delivery.ID, logging.Clean(text), s.answer.Took.Round(100*time.Microsecond))
+			display.Line(id), severity, s.delivery.ID, display.Line(text), s.answer.Took.Round(100*time.Microsecond))
 		if err != nil {
 			return err
 		}

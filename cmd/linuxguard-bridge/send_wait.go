@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
-	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 )
 
 const (
@@ -81,11 +81,11 @@ func whatFails(ctx context.Context, control *admin.Client, outputs map[string]*o
 		}
 		switch {
 		case o.Failing:
-			all = append(all, fmt.Errorf("output %s fails, %s: %s", o.Name, ago(st.At, o.LastErrorAt), logging.Clean(o.LastError)))
+			all = append(all, fmt.Errorf("output %s fails, %s: %s", o.Name, display.Ago(st.At, o.LastErrorAt), display.Line(o.LastError)))
 		case o.State == stateStandby:
 			all = append(all, fmt.Errorf("output %s is another bridge's", o.Name))
 		case o.Queued.Events > 1:
-			all = append(all, fmt.Errorf("output %s has %s before it", o.Name, counted(o.Queued.Events-1, "event")))
+			all = append(all, fmt.Errorf("output %s has %s before it", o.Name, display.Count(o.Queued.Events-1, "event")))
 		}
 	}
 	return all

@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
-	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 )
 
 func newStatusCommand(g *globals) *cobra.Command {
@@ -103,13 +103,13 @@ func (p *printer) statusHead(st admin.Status) {
 	if !st.Ready {
 		state = p.paint(red, "NOT READY")
 	}
-	p.printf("%s %s: %s, up %s, pid %d\n", p.paint(bold, "linuxguard-bridge"), logging.Clean(st.Version), state,
-		admin.FormatDuration(st.At.Sub(st.StartedAt)), st.PID)
+	p.printf("%s %s: %s, up %s, pid %d\n", p.paint(bold, "linuxguard-bridge"), display.Line(st.Version), state,
+		display.Duration(st.At.Sub(st.StartedAt)), st.PID)
 	for _, f := range st.Findings {
 		p.finding(st.At, f)
 	}
 	c := st.Config
-	p.printf("configuration %s (%.12s), loaded %s\n", logging.Clean(c.Path), c.Hash, ago(st.At, c.LoadedAt))
+	p.printf("configuration %s (%.12s), loaded %s\n", display.Line(c.Path), c.Hash, display.Ago(st.At, c.LoadedAt))
 }
 
 // finding says what is wrong and since when.
@@ -119,21 +119,21 @@ func (p *printer) finding(now time.Time, f admin.Finding) {
 		sgr = red
 	}
 	if !f.Since.IsZero() {
-		text += " (since " + admin.FormatDuration(now.Sub(f.Since)) + ")"
+		text += " (since " + display.Duration(now.Sub(f.Since)) + ")"
 	}
 	p.note(sgr, text)
 }
 
 func (p *printer) note(sgr, text string) {
-	p.printf("%s %s\n", p.paint(sgr, "!"), logging.Clean(text))
+	p.printf("%s %s\n", p.paint(sgr, "!"), display.Line(text))
 }
 
 func (p *printer) statusReceiver(st admin.Status) {
-	p.printf("\n%s %s, %s; counts since the start\n", p.paint(bold, "Receiver"), logging.Clean(strings.Join(st.Receiver.Listeners, ", ")),
-		counted(st.Receiver.Connections, "connection"))
+	p.printf("\n%s %s, %s; counts since the start\n", p.paint(bold, "Receiver"), display.Line(strings.Join(st.Receiver.Listeners, ", ")),
+		display.Count(st.Receiver.Connections, "connection"))
 	rows := make([][]cell, 0, len(st.Receiver.Endpoints))
 	for _, e := range st.Receiver.Endpoints {
-		heard := cell{text: ago(st.At, e.LastHeard())}
+		heard := cell{text: display.Ago(st.At, e.LastHeard())}
 		if e.Overdue {
 			heard = cell{text: heard.text + " (OVERDUE)", sgr: red}
 		}
@@ -145,7 +145,7 @@ func (p *printer) statusReceiver(st admin.Status) {
 	p.table([]string{"ENDPOINT", "ACCEPTED", "DUPLICATE", "QUARANTINED", "503", "LAST HEARD", "REFUSED"}, rows)
 	for _, e := range st.Receiver.Endpoints {
 		if len(e.SignatureMatches) > 1 {
-			p.printf("  %s signed with: %s\n", logging.Clean(e.Name), logging.Clean(counts(e.SignatureMatches)))
+			p.printf("  %s signed with: %s\n", display.Line(e.Name), display.Line(counts(e.SignatureMatches)))
 		}
 	}
 }
@@ -155,7 +155,7 @@ func counts(m map[string]uint64) string {
 	var parts []string
 	for _, key := range slices.Sorted(maps.Keys(m)) {
 		if m[key] > 0 {
-			parts = append(parts, key+" "+grouped(m[key]))
+			parts = append(parts, key+" "+display.Number(m[key]))
 		}
 	}
 	return strings.Join(parts, ", ")
@@ -171,13 +171,13 @@ func (p *printer) statusQueue(st admin.Status) {
 		state = " " + p.paint(red, "FULL")
 	}
 	p.printf("\n%s%s\n", p.paint(bold, "Queue"), state)
-	p.printf("  waiting     %s, %s of %s (on disk %s), newest bridge_seq %s\n", counted(q.Events, "event"),
-		setting.RoughSize(q.Bytes), setting.RoughSize(q.MaxBytes), setting.RoughSize(q.DiskBytes), grouped(q.LastSeq))
-	p.printf("  quarantine  %s, %s of %s\n", counted(q.Quarantine, "item"),
-		setting.RoughSize(q.QuarantineBytes), setting.RoughSize(q.QuarantineMaxBytes))
-	p.printf("  dedupe      remembers %s of %s deliveries, the last %s", grouped(q.Remembered), grouped(q.Capacity), admin.FormatDuration(q.WindowCovered))
+	p.printf("  waiting     %s, %s of %s (on disk %s), newest bridge_seq %s\n", display.Count(q.Events, "event"),
+		display.Size(q.Bytes), display.Size(q.MaxBytes), display.Size(q.DiskBytes), display.Number(q.LastSeq))
+	p.printf("  quarantine  %s, %s of %s\n", display.Count(q.Quarantine, "item"),
+		display.Size(q.QuarantineBytes), display.Size(q.QuarantineMaxBytes))
+	p.printf("  dedupe      remembers %s of %s deliveries, the last %s", display.Number(q.Remembered), display.Number(q.Capacity), display.Duration(q.WindowCovered))
 	if q.CapacityLasts > 0 {
-		p.printf("; at this rate full after %s", admin.FormatDuration(q.CapacityLasts))
+		p.printf("; at this rate full after %s", display.Duration(q.CapacityLasts))
 	}
 	p.printf("\n")
 	for _, b := range q.Bridges {
@@ -188,20 +188,8 @@ func (p *printer) statusQueue(st admin.Status) {
 		case !b.Running:
 			state = p.paint(yellow, "no sign of life")
 		}
-		p.printf("  bridge      %s on %s, version %s, configuration %.12s: %s, seen %s\n", logging.Clean(b.Name), logging.Clean(b.Host),
-			logging.Clean(b.Version), logging.Clean(b.ConfigHash), state, ago(st.At, b.SeenAt))
-	}
-}
-
-// counted writes "1 event", "1,234 events", "2 deliveries".
-func counted[N int | uint64](n N, noun string) string {
-	switch stem, isY := strings.CutSuffix(noun, "y"); {
-	case n == 1:
-		return "1 " + noun
-	case isY:
-		return grouped(n) + " " + stem + "ies"
-	default:
-		return grouped(n) + " " + noun + "s"
+		p.printf("  bridge      %s on %s, version %s, configuration %.12s: %s, seen %s\n", display.Line(b.Name), display.Line(b.Host),
+			display.Line(b.Version), display.Line(b.ConfigHash), state, display.Ago(st.At, b.SeenAt))
 	}
 }
 
@@ -211,7 +199,7 @@ func (p *printer) statusOutputs(st admin.Status) {
 	for _, o := range st.Outputs {
 		oldest := cell{text: "-", right: true}
 		if o.Queued.Events > 0 && !o.Queued.Oldest.IsZero() {
-			oldest.text = admin.FormatDuration(st.At.Sub(o.Queued.Oldest))
+			oldest.text = display.Duration(st.At.Sub(o.Queued.Oldest))
 		}
 		rows = append(rows, []cell{
 			textCell(o.Name), stateCell(o), textCell(orDash(o.Level)), numberCell(o.Queued.Events), oldest, numberCell(o.InFlight), numberCell(o.Delivered),
@@ -226,10 +214,10 @@ func (p *printer) statusOutputs(st admin.Status) {
 
 func (p *printer) statusOutputNotes(now time.Time, o admin.OutputReport) {
 	if o.LastError != "" && !o.Failing {
-		p.printf("  %s: overcome, %s: %s\n", logging.Clean(o.Name), ago(now, o.LastErrorAt), logging.Clean(o.LastError))
+		p.printf("  %s: overcome, %s: %s\n", display.Line(o.Name), display.Ago(now, o.LastErrorAt), display.Line(o.LastError))
 	}
 	if o.State == stateStandby && o.Queued.Owner != "" {
-		p.printf("  %s is delivered to by bridge %s\n", logging.Clean(o.Name), logging.Clean(o.Queued.Owner))
+		p.printf("  %s is delivered to by bridge %s\n", display.Line(o.Name), display.Line(o.Queued.Owner))
 	}
 }
 

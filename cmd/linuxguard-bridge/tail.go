@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/tail"
 )
 
@@ -67,7 +67,7 @@ func (g *globals) tail(ctx context.Context, flags *controlFlags, f tail.Filter, 
 	p := g.printer()
 	err := flags.client().Tail(ctx, f, func(l tail.Line) error {
 		if l.LeftOut > 0 && !flags.asJSON {
-			p.printf("... %s left out: this terminal is too slow\n", counted(l.LeftOut, "line"))
+			p.printf("... %s left out: this terminal is too slow\n", display.Count(l.LeftOut, "line"))
 		}
 		text := p.tailed(l)
 		if flags.asJSON {
@@ -119,6 +119,6 @@ func (p *printer) tailed(l tail.Line) string {
 	add("after %d ms", l.Millis, l.Way == tail.Out)
 	add("%s", l.Error, l.Error != "")
 	name := cmp.Or(l.Output, l.Endpoint, "-")
-	return fmt.Sprintf("%s %-3s %-12s %s  %s", preciseStamp(l.At), l.Way, logging.Clean(name), p.paint(colour, fmt.Sprintf("%-11s", logging.Clean(l.Outcome))),
-		logging.Clean(strings.Join(about, "  ")))
+	return fmt.Sprintf("%s %-3s %-12s %s  %s", preciseStamp(l.At), l.Way, display.Line(name), p.paint(colour, fmt.Sprintf("%-11s", display.Line(l.Outcome))),
+		display.Line(strings.Join(about, "  ")))
 }

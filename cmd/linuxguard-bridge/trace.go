@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
-	"github.com/linuxguard/linuxguard-bridge/bridge/logging"
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 )
 
 func newTraceCommand(g *globals) *cobra.Command {
@@ -35,7 +35,7 @@ func newTraceCommand(g *globals) *cobra.Command {
 			return err
 		}
 		if len(t.Events)+len(t.Refused) == 0 {
-			return fmt.Errorf("nothing is remembered of %s", logging.Clean(t.ID))
+			return fmt.Errorf("nothing is remembered of %s", display.Line(t.ID))
 		}
 		return nil
 	}
@@ -55,13 +55,13 @@ func printTrace(g *globals, t admin.Trace) error {
 }
 
 func (p *printer) traceEvent(e admin.TraceEvent) {
-	p.printf("%s  %s\n", p.paint(bold, "delivery"), logging.Clean(orDash(e.DeliveryID)))
-	p.printf("%s    %s\n", p.paint(bold, "signal"), logging.Clean(orDash(e.SignalID)))
+	p.printf("%s  %s\n", p.paint(bold, "delivery"), display.Line(orDash(e.DeliveryID)))
+	p.printf("%s    %s\n", p.paint(bold, "signal"), display.Line(orDash(e.SignalID)))
 	received := fmt.Sprintf("%s at endpoint %s", preciseStamp(e.ReceivedAt), e.Endpoint)
 	if e.ReceivedBy != "" {
 		received += " by bridge " + e.ReceivedBy
 	}
-	p.printf("%s  %s\n", p.paint(bold, "received"), logging.Clean(received))
+	p.printf("%s  %s\n", p.paint(bold, "received"), display.Line(received))
 	verdict := e.Verdict
 	if e.Seq != 0 {
 		verdict += fmt.Sprintf(" as bridge_seq %d", e.Seq)
@@ -72,7 +72,7 @@ func (p *printer) traceEvent(e admin.TraceEvent) {
 	if e.Duplicates > 0 {
 		verdict += fmt.Sprintf("; came again %s since the bridge started", times(e.Duplicates))
 	}
-	p.printf("%s   %s\n", p.paint(bold, "verdict"), logging.Clean(verdict))
+	p.printf("%s   %s\n", p.paint(bold, "verdict"), display.Line(verdict))
 	if len(e.Outputs) == 0 {
 		return
 	}
@@ -97,7 +97,7 @@ func (p *printer) refusals(t admin.Trace) {
 	}
 	rows := make([][]cell, 0, len(t.Refused))
 	for _, r := range t.Refused {
-		rows = append(rows, []cell{{text: stamp(r.At)}, {text: fmt.Sprint(r.Status)}, textCell(r.Reason), textCell(orDash(r.Endpoint)), textCell(r.Address)})
+		rows = append(rows, []cell{{text: display.Time(r.At)}, {text: fmt.Sprint(r.Status)}, textCell(r.Reason), textCell(orDash(r.Endpoint)), textCell(r.Address)})
 	}
 	p.table([]string{"REFUSED AT", "STATUS", "REASON", "ENDPOINT", "FROM"}, rows)
 }
@@ -120,5 +120,5 @@ func times(n int) string {
 	if n == 1 {
 		return "once"
 	}
-	return grouped(n) + " times"
+	return display.Number(n) + " times"
 }

@@ -8,7 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 )
 
 // answer is what a collector said to one request. Its text comes from outside: it is cut, cleaned and freed of the
@@ -69,12 +70,12 @@ func parseAnswer(status int, header http.Header, body []byte, redact func(string
 	switch err := json.Unmarshal(body, &r); {
 	case err == nil && len(body) > 0 && body[0] == '{':
 		a.fill(r)
-		a.text = plainText(redact(r.Text))
+		a.text = display.Excerpt(redact(r.Text), maxText)
 	case json.Valid(body) && len(body) > 0: // OpenTelemetry's receiver answers some mistakes with a bare string
-		a.text = plainText(redact(strings.Trim(string(body), `"`)))
+		a.text = display.Excerpt(redact(strings.Trim(string(body), `"`)), maxText)
 	case len(body) > 0:
 		a.isHTML = body[0] != '{' // else an answer that broke off
-		a.text = plainText(redact(string(body)))
+		a.text = display.Excerpt(redact(string(body)), maxText)
 	}
 	return a
 }
@@ -89,23 +90,6 @@ func (a *answer) fill(r reply) {
 	if r.AckID != nil {
 		a.ackID, a.hasAckID = *r.AckID, true
 	}
-}
-
-// plainText makes text from outside fit for one line of a log.
-func plainText(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) {
-			return ' '
-		}
-		if !unicode.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(text, "?"))
-	if len(text) > maxText {
-		text = strings.ToValidUTF8(text[:maxText], "") + "..."
-	}
-	return strings.Join(strings.Fields(text), " ")
 }
 
 // String says what the collector answered, in one line.

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strconv"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 )
 
 // RELP frames, both ways (RELP specification 0.0.1, "Frame"; where it is ambiguous, as librelp has it):
@@ -21,6 +23,7 @@ const (
 	maxRELPCommand  = 32
 	maxRELPAnswer   = 128 << 10 // of one answer's DATA
 	relpReadBuffer  = 16 << 10
+	maxPeerText     = 200 // of what a peer says that is shown
 	relpHeaderBytes = maxRELPDigits + 1 + maxRELPCommand + 1 + maxRELPDigits
 )
 
@@ -185,20 +188,7 @@ func parseRELPAnswer(data []byte) (relpAnswer, error) {
 	line, rest, _ := bytes.Cut(data[3:], []byte{'\n'})
 	a.data = rest
 	if a.code != relpOK { // the others are read at every record
-		a.text = printable(bytes.TrimSpace(line))
+		a.text = display.Excerpt(string(line), maxPeerText)
 	}
 	return a, nil
-}
-
-// printable bounds and cleans what a peer says, for logs.
-func printable(b []byte) string {
-	if len(b) > 200 {
-		b = b[:200]
-	}
-	return string(bytes.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\uFFFD' {
-			return '?'
-		}
-		return r
-	}, b))
 }

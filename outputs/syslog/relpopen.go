@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 )
 
 // relpOffers is what a peer says of itself when a session opens: NAME=VALUE lines.
@@ -50,7 +52,7 @@ func openSession(ctx context.Context, d *dialed, reader *relpReader, version str
 		case f.txnr == 0:
 			continue
 		case f.txnr != 1 || string(f.command) != "rsp":
-			return relpOffers{}, fmt.Errorf("%w: %q for transaction %d instead of the answer to open", errRELP, printable(f.command), f.txnr)
+			return relpOffers{}, fmt.Errorf("%w: %q for transaction %d instead of the answer to open", errRELP, display.Excerpt(string(f.command), maxPeerText), f.txnr)
 		}
 		return checkOpen(f.data)
 	}
@@ -93,7 +95,7 @@ func checkOpen(data []byte) (relpOffers, error) {
 func parseOffers(data []byte) relpOffers {
 	var o relpOffers
 	for line := range bytes.SplitSeq(data, []byte{'\n'}) {
-		name, value, _ := strings.Cut(printable(line), "=")
+		name, value, _ := strings.Cut(display.Excerpt(string(line), maxPeerText), "=")
 		switch strings.TrimSpace(name) {
 		case "relp_version":
 			o.version = strings.TrimSpace(value)

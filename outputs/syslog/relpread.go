@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
@@ -48,7 +49,7 @@ func (r *relp) handle(f relpFrame) error {
 		return nil
 	}
 	if string(f.command) != "rsp" {
-		return fmt.Errorf("%w: the peer sent the command %q", errRELP, printable(f.command))
+		return fmt.Errorf("%w: the peer sent the command %q", errRELP, display.Excerpt(string(f.command), maxPeerText))
 	}
 	r.mu.Lock()
 	goodbye := r.closeTxnr

@@ -1,4 +1,5 @@
-package logging
+// Package display writes what people read: text from outside on one line, numbers, times and sizes.
+package display
 
 import (
 	"strconv"
@@ -7,16 +8,25 @@ import (
 	"unicode/utf8"
 )
 
-// Clean makes any text safe to show on one line of a terminal or log: control characters (C0, DEL, C1), broken UTF-8,
+// Line makes any text safe to show on one line of a terminal or log: control characters (C0, DEL, C1), broken UTF-8,
 // line breaks and characters that reorder or hide text (bidirectional controls, zero width) become visible escapes
 // such as \x1b, \n or \u202e. What follows an escape character stays, as plain text: nothing that was sent is hidden.
-func Clean(text string) string { return clean(text, false) }
+func Line(text string) string { return clean(text, false) }
 
-// OneLine is an error's text on one line: errors that were joined have one each.
-func OneLine(err error) string { return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ") }
+// Error is an error's text on one line: errors that were joined have one each.
+func Error(err error) string { return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ") }
 
-// CleanLines is Clean for a text of several lines: newlines and tabs stay.
-func CleanLines(text string) string { return clean(text, true) }
+// Lines is Line for a text of several lines: newlines and tabs stay.
+func Lines(text string) string { return clean(text, true) }
+
+// Excerpt is the beginning of a text on one line, at most limit bytes and a mark: blanks and line breaks become one space.
+func Excerpt(text string, limit int) string {
+	text = Line(strings.Join(strings.Fields(text), " "))
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit], "") + "..."
+}
 
 func clean(text string, lines bool) string {
 	if isClean(text, lines) {

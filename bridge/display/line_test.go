@@ -1,4 +1,4 @@
-package logging
+package display
 
 import (
 	"strings"
@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestClean(t *testing.T) {
+func TestLine(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"":                            "",
@@ -25,16 +25,32 @@ func TestClean(t *testing.T) {
 		"broken \xff\xc3(":            `broken \xff\xc3(`,
 		"replacement \ufffd is shown": "replacement \ufffd is shown",
 	} {
-		if got := Clean(in); got != want {
-			t.Errorf("Clean(%q) = %q, want %q", in, got, want)
+		if got := Line(in); got != want {
+			t.Errorf("Line(%q) = %q, want %q", in, got, want)
 		}
 	}
-	if got := CleanLines("a\n\tb\x1b\r"); got != "a\n\tb\\x1b\\r" {
-		t.Errorf("CleanLines: %q", got)
+	if got := Lines("a\n\tb\x1b\r"); got != "a\n\tb\\x1b\\r" {
+		t.Errorf("Lines: %q", got)
 	}
 }
 
-func FuzzClean(f *testing.F) {
+func TestExcerpt(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"":                   "",
+		" a\r\n\t b ":        "a b",
+		"0123456789":         "0123456789",
+		"0123456789a":        "0123456789...",
+		"012345678é":         "012345678...",
+		"<b>\x1b[2J</b>long": `<b>\x1b[2J...`,
+	} {
+		if got := Excerpt(in, 10); got != want {
+			t.Errorf("Excerpt(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func FuzzLine(f *testing.F) {
 	for _, seed := range []string{"", "a\x1b[31m\x9b", "\u202e\xff\n", "\xed\xa0\x80", "\x1bP+q\x1b\\"} {
 		f.Add(seed)
 	}
