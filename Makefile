@@ -54,7 +54,7 @@ counterparts: ## fetch and build the programs that the tests talk to, print thei
 	@$(GO) run ./bridge/bridgetest/counterparts/fetch
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) ## golangci-lint (the import directions included), and go vet on the nested modules
+lint: $(GOLANGCI_LINT) ## golangci-lint, and go vet on the nested modules
 	$(GOLANGCI_LINT) run ./...
 	for dir in $(NESTED); do (cd $$dir && $(GO) vet ./...); done
 

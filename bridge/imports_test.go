@@ -97,11 +97,30 @@ func TestImports(t *testing.T) {
 	}
 }
 
+// TestOutputsKnowNoOther: a kind of output imports no other kind.
+func TestOutputsKnowNoOther(t *testing.T) {
+	t.Parallel()
+	table := importTable(t)
+	kinds := slices.DeleteFunc(table["outputs/all"], func(name string) bool { return name == "outputs" })
+	if len(kinds) < 3 {
+		t.Fatalf("kinds: %v", kinds)
+	}
+	for _, kind := range kinds {
+		for _, imported := range table[kind] {
+			if slices.Contains(kinds, imported) {
+				t.Errorf("%s imports %s", kind, imported)
+			}
+		}
+	}
+}
+
 // TestNobodyElseKnowsTheEngine: tests apart, only this package and the command may import an engine of the queue.
 func TestNobodyElseKnowsTheEngine(t *testing.T) {
 	t.Parallel()
-	engine := func(name string) bool { return strings.HasPrefix(name, "bridge/queue/local") }
-	for name, imports := range goList(t, "../...") {
+	engine := func(name string) bool {
+		return strings.HasPrefix(name, "bridge/queue/local") || name == "bridge/queue/postgres"
+	}
+	for name, imports := range goList(t, "../bridge/...", "../outputs/...", "../cmd/...") {
 		if slices.ContainsFunc(imports, engine) && !engine(name) && name != "bridge" && !strings.HasPrefix(name, "cmd/") {
 			t.Errorf("%s imports an engine: %v", name, imports)
 		}

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/proc"
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/testcert"
 	"github.com/linuxguard/linuxguard-bridge/bridge/sender"
@@ -60,7 +62,7 @@ type Bridge struct {
 // New writes a configuration for o and prepares a daemon without starting it.
 func New(t testing.TB, o Options) *Bridge {
 	t.Helper()
-	b := &Bridge{Dir: t.TempDir(), Binary: binaryWith(t, raceDetector && !o.NoRace), Secret: cmp.Or(o.Secret, "throw-away "+sender.NewUUID(nil)), t: t}
+	b := &Bridge{Dir: t.TempDir(), Binary: binaryWith(t, raceDetector && !o.NoRace), Secret: cmp.Or(o.Secret, "throw-away "+uuid.NewString()), t: t}
 	run := shortDir(t)
 	b.ConfigPath, b.Socket = filepath.Join(b.Dir, "config.toml"), filepath.Join(run, "admin.sock")
 	if b.TLS = o.TLS; b.TLS == nil {

@@ -5,11 +5,12 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // The headers of a delivery, as LinuxGuard sends them.
@@ -40,7 +41,7 @@ type Signer struct {
 
 // Deliver signs body under a fresh delivery ID.
 func (s *Signer) Deliver(body []byte) Delivery {
-	return Delivery{Body: body, ID: NewUUID(s.Random), Signature: Sign(s.Secret, body), SentAt: s.Now()}
+	return Delivery{Body: body, ID: newUUID(s.Random), Signature: Sign(s.Secret, body), SentAt: s.Now()}
 }
 
 // Sign is the value of LinuxGuard-Signature: HMAC-SHA256 over the raw body, keyed with the secret's UTF-8 bytes.
@@ -70,16 +71,10 @@ func (d Delivery) SetHeaders(h http.Header) {
 	}
 }
 
-// NewUUID is a random UUID, version 4 (RFC 9562 section 5.4), from random or, when that is nil, crypto/rand.
-func NewUUID(random io.Reader) string {
+// newUUID is a random UUID, from random or, when that is nil, crypto/rand.
+func newUUID(random io.Reader) string {
 	if random == nil {
 		random = rand.Reader
 	}
-	var b [16]byte
-	if _, err := io.ReadFull(random, b[:]); err != nil {
-		panic("sender: the source of randomness failed: " + err.Error()) // crypto/rand never does
-	}
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	return uuid.Must(uuid.NewRandomFromReader(random)).String()
 }

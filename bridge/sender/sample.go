@@ -48,7 +48,7 @@ const (
 // Sample is a plausible, clearly invented signal of one severity with an ID of its own. The ID comes from random
 // (nil: crypto/rand), both times are now.
 func Sample(severity int, now time.Time, random io.Reader) Envelope {
-	id := "sig_test_" + NewUUID(random)[:13]
+	id := "sig_test_" + newUUID(random)[:13]
 	what := sampleOf(severity)
 	return Envelope{
 		EventType: EventType,

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -17,22 +16,6 @@ func TestSign(t *testing.T) {
 	const want = "sha256=f99e40eac0b924454ea979a2adb58350c67f562a8f327027fa62106fb18dbf0b"
 	if got := Sign("it's a secret, grüße", []byte(`{"a":1}`)); got != want {
 		t.Errorf("got %s, want %s", got, want)
-	}
-}
-
-func TestNewUUID(t *testing.T) {
-	t.Parallel()
-	form := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
-	seen := map[string]bool{}
-	for range 100 {
-		id := NewUUID(nil)
-		if !form.MatchString(id) || seen[id] {
-			t.Fatalf("bad or repeated UUID %s", id)
-		}
-		seen[id] = true
-	}
-	if got := NewUUID(strings.NewReader(strings.Repeat("\xff", 16))); got != "ffffffff-ffff-4fff-bfff-ffffffffffff" {
-		t.Errorf("got %s", got)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge"
@@ -95,7 +96,7 @@ func prepareDemo(dir string, now time.Time) (string, error) {
 	if _, _, err := pair.WriteFiles(dir, "server"); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "webhook-secret"), []byte("throw-away "+sender.NewUUID(nil)), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "webhook-secret"), []byte("throw-away "+uuid.NewString()), 0o600); err != nil {
 		return "", err
 	}
 	text, err := template.New("demo").Parse(demoConfig)

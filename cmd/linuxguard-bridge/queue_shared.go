@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge"
@@ -13,7 +14,6 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue/postgres"
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
-	"github.com/linuxguard/linuxguard-bridge/bridge/sender"
 )
 
 func newQueueInit(g *globals) *cobra.Command {
@@ -41,7 +41,7 @@ func newQueueInit(g *globals) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		role, id := connect.User, sender.NewUUID(nil)
+		role, id := connect.User, uuid.NewString()
 		if printSQL {
 			_, err := fmt.Fprint(g.Stdout, postgres.InitSQL(shared.Schema, role, id))
 			return err

@@ -2,7 +2,6 @@ package splunkhec
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"maps"
 	"net/http"
@@ -10,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/hashicorp/go-retryablehttp"
 )
 
@@ -114,7 +114,7 @@ func (o *Output) newSession(l *lane, now time.Time) *session {
 	}}
 	if o.settings.IndexerAck {
 		s.jar, _ = cookiejar.New(nil) // never fails without options
-		s.header["X-Splunk-Request-Channel"] = []string{newUUID()}
+		s.header["X-Splunk-Request-Channel"] = []string{uuid.NewString()}
 		s.acks = newAcks(s)
 	}
 	return s
@@ -199,13 +199,4 @@ func (s *session) request(ctx context.Context, method, url string, b *body) (*re
 		}
 	}
 	return req, nil
-}
-
-// newUUID returns a random UUID, version 4 (RFC 9562 section 5.4).
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

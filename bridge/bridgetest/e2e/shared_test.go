@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest"
@@ -50,7 +51,7 @@ func newPair(t *testing.T, endpoint string) *pair {
 		rsyslog: counterparts.Rsyslog(t, counterparts.RsyslogOptions{})}
 	p.startServers()
 	p.tls = testcert.NewSet(t, t.TempDir())
-	secret := "throw-away " + sender.NewUUID(nil)
+	secret := "throw-away " + uuid.NewString()
 	for i := range p.bridges {
 		host := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(126), rand.IntN(256), 1+rand.IntN(254))
 		p.direct[i] = host + ":8443"
@@ -88,7 +89,7 @@ func (p *pair) startServers() {
 	must(p.primary.Exec(ctx, "postgres", "CREATE ROLE bridge LOGIN", "CREATE DATABASE linuxguard_bridge"))
 	connect, err := pgx.ParseConfig(p.primary.SocketURL(postgres.Superuser, "linuxguard_bridge"))
 	must(err)
-	must(queuepostgres.Init(ctx, connect, "linuxguard_bridge", "bridge", sender.NewUUID(nil)))
+	must(queuepostgres.Init(ctx, connect, "linuxguard_bridge", "bridge", uuid.NewString()))
 	p.standby, err = p.primary.Standby(ctx)
 	must(err)
 	p.t.Cleanup(p.standby.Remove)

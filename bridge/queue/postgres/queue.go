@@ -157,13 +157,6 @@ func (q *Queue) enter(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// randomBridgeID is a new identity of the queue, a UUID of version 4.
-func randomBridgeID() string {
-	id := []byte(randomID())
-	id[12], id[16] = '4', "89ab"[id[16]%4]
-	return fmt.Sprintf("%s-%s-%s-%s-%s", id[:8], id[8:12], id[12:16], id[16:20], id[20:])
-}
-
 func randomID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // it never fails

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
@@ -54,7 +55,7 @@ func (c *commit) foldBack() {
 		return
 	}
 	c.lost = [2]uint64{c.lastSeq + 1, answered}
-	c.bridgeID, c.lastSeq = randomBridgeID(), answered
+	c.bridgeID, c.lastSeq = uuid.NewString(), answered
 }
 
 // tellLoss adds what a commit has found lost to its statements.

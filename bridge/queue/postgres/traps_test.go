@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/postgres"
@@ -47,7 +48,7 @@ func (l *lockedBuilder) String() string {
 func newRig(t *testing.T, s *postgres.Server) *rig {
 	t.Helper()
 	r := &rig{t: t, server: s, schema: fmt.Sprint("q", schemas.Add(1))}
-	if err := Init(t.Context(), connectAs(t, s, postgres.Superuser), r.schema, role, randomBridgeID()); err != nil {
+	if err := Init(t.Context(), connectAs(t, s, postgres.Superuser), r.schema, role, uuid.NewString()); err != nil {
 		t.Fatal(err)
 	}
 	return r

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/postgres"
@@ -70,7 +71,7 @@ type world struct {
 func newWorld(t testing.TB) queuetest.World {
 	t.Helper()
 	w := &world{t: t, schema: fmt.Sprint("q", schemas.Add(1))}
-	if err := Init(t.Context(), connectAs(t, server, postgres.Superuser), w.schema, role, randomBridgeID()); err != nil {
+	if err := Init(t.Context(), connectAs(t, server, postgres.Superuser), w.schema, role, uuid.NewString()); err != nil {
 		t.Fatal(err)
 	}
 	return w

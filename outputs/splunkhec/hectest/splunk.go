@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Event is one event as Splunk would index it.
@@ -118,16 +120,12 @@ func (s *Splunk) authorised(w http.ResponseWriter, r *http.Request) bool {
 		Answer(w, 403, 1, "Token disabled")
 	case s.Ack && c == "":
 		Answer(w, 400, 10, "Data channel is missing")
-	case c != "" && !isUUID(c):
+	case c != "" && uuid.Validate(c) != nil:
 		Answer(w, 400, 11, "Invalid data channel")
 	default:
 		return true
 	}
 	return false
-}
-
-func isUUID(c string) bool {
-	return len(c) == 36 && strings.Count(c, "-") == 4 && strings.Trim(strings.ToLower(c), "0123456789abcdef-") == ""
 }
 
 func (s *Splunk) post(w http.ResponseWriter, r *http.Request, n int) {
