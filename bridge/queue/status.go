@@ -50,7 +50,7 @@ type OutputStatus struct {
 	Dropped         uint64    // by drop_oldest, since start
 	QuarantineBytes int64     // of the items that it refused
 	QuarantineFull  bool      // its share of the quarantine is used up
-	Owner           string    // the bridge that owns it; empty: nobody
+	Owner           string    // the bridge that owns it, as far as this one has heard; empty: nobody
 }
 
 // Seen is one remembered delivery.
