@@ -49,17 +49,16 @@ func (f *outputSet) apply(ctx, lifetime context.Context, wanted []config.Output,
 	if err := f.stop(ctx, f.stale(wanted)); err != nil { // it is down; its cursor stands behind its last delivery
 		f.log.Warn("an output did not close in good order", "error", err)
 	}
-	var errs []error
 	for _, o := range wanted {
 		if !f.has(o.Name) {
-			errs = append(errs, f.start(lifetime, o, open[o.Name]))
+			f.start(lifetime, o, open[o.Name])
 		}
 	}
-	// The queue says how many events a removed output had left.
+	// The queue says how many events a removed output had left. The new outputs are in force whatever comes of it.
 	if _, err := f.queue.Declare(ctx, specs(wanted)); err != nil {
-		errs = append(errs, fmt.Errorf("telling the queue about removed outputs: %w", err))
+		f.log.Warn("the queue was not told which outputs were removed; it keeps their events until the next reload or start", "error", err)
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // leaving returns the running outputs that wanted has no more.
@@ -103,8 +102,8 @@ func (f *outputSet) has(name string) bool {
 	return f.running[name] != nil
 }
 
-// start starts a worker, which claims its output by itself. Nothing is changed when its metrics can't be registered.
-func (f *outputSet) start(lifetime context.Context, o config.Output, open forward.OpenFunc) error {
+// start starts a worker, which claims its output by itself.
+func (f *outputSet) start(lifetime context.Context, o config.Output, open forward.OpenFunc) {
 	w := forward.New(forward.Options{
 		Name: o.Name, Kind: o.Type, Queue: f.queue, Open: open,
 		Match: forward.Match(o.Match), Now: f.now,
@@ -112,14 +111,11 @@ func (f *outputSet) start(lifetime context.Context, o config.Output, open forwar
 		Log:  f.log.With("output", o.Name),
 		Tail: f.tail,
 	})
-	if err := f.metrics.Register(w); err != nil { // before the start: a worker that runs must be known
-		return fmt.Errorf("registering the metrics of output %s: %w", o.Name, err)
-	}
+	f.metrics.MustRegister(w) // stop has taken out what a worker of this name had
 	w.Start(lifetime)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.running[o.Name] = &runningOutput{worker: w, config: o}
-	return nil
 }
 
 // stop drains the named outputs at the same time.
