@@ -46,7 +46,9 @@ func TestApplyIsWholeOrNothing(t *testing.T) {
 	q := &decliningQueue{}
 	registry := prometheus.NewRegistry()
 	set := &outputSet{queue: q, metrics: registry, log: slog.New(slog.NewTextHandler(&log, nil)), now: time.Now, tail: &tail.Hub{}, running: map[string]*runningOutput{}}
-	open := func(func() bool, prometheus.Registerer) (outputs.Output, error) { return nil, errors.New("nobody owns it") }
+	open := func(func() bool, prometheus.Registerer) (outputs.Output, error) {
+		return nil, errors.New("nobody owns it")
+	}
 	apply := func(names ...string) error {
 		var wanted []config.Output
 		opens := map[string]forward.OpenFunc{}

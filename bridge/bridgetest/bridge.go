@@ -40,7 +40,8 @@ type Options struct {
 
 	Env []string // of the daemon, beside the test's own
 
-	NoRace bool // never the binary with the race detector, whose memory says nothing of the product's
+	Binary string // default: the one that Binary builds
+	NoRace bool   // never the binary with the race detector, whose memory says nothing of the product's
 }
 
 // Bridge is one daemon under test. It is stopped when the test ends; an exit code other than 0 fails the test.
@@ -62,7 +63,10 @@ type Bridge struct {
 // New writes a configuration for o and prepares a daemon without starting it.
 func New(t testing.TB, o Options) *Bridge {
 	t.Helper()
-	b := &Bridge{Dir: t.TempDir(), Binary: binaryWith(t, raceDetector && !o.NoRace), Secret: cmp.Or(o.Secret, "throw-away "+uuid.NewString()), t: t}
+	b := &Bridge{Dir: t.TempDir(), Binary: o.Binary, Secret: cmp.Or(o.Secret, "throw-away "+uuid.NewString()), t: t}
+	if b.Binary == "" {
+		b.Binary = binaryWith(t, raceDetector && !o.NoRace)
+	}
 	run := shortDir(t)
 	b.ConfigPath, b.Socket = filepath.Join(b.Dir, "config.toml"), filepath.Join(run, "admin.sock")
 	if b.TLS = o.TLS; b.TLS == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -85,4 +86,32 @@ func (b *Bridge) control(ctx context.Context, path string, answer any) error {
 		return fmt.Errorf("the control socket answers %s to %s", resp.Status, path)
 	}
 	return json.NewDecoder(resp.Body).Decode(answer)
+}
+
+// Metrics is what the admin listener serves at /metrics.
+func (b *Bridge) Metrics() string {
+	b.t.Helper()
+	address := ""
+	for _, line := range b.Log() {
+		if line["msg"] == "admin listening" {
+			address, _ = line["address"].(string)
+		}
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		b.t.Fatalf("the log names no admin listener: %v", err)
+	}
+	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, "http://"+address+"/metrics", nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // read only
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		b.t.Fatalf("/metrics: %s, %v", resp.Status, err)
+	}
+	return string(text)
 }

@@ -4,9 +4,6 @@ package contribtest
 
 import (
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -72,32 +69,4 @@ func WaitLines(t testing.TB, path string, n int) []map[string]any {
 		return len(lines) >= n
 	})
 	return lines
-}
-
-// Scrape is what the bridge's admin listener serves at /metrics.
-func Scrape(t testing.TB, b *bridgetest.Bridge) string {
-	t.Helper()
-	address := ""
-	for _, line := range b.Log() {
-		if line["msg"] == "admin listening" {
-			address, _ = line["address"].(string)
-		}
-	}
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		t.Fatalf("the log names no admin listener: %v", err)
-	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close() //nolint:errcheck // read only
-	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("/metrics: %s, %v", resp.Status, err)
-	}
-	return string(text)
 }

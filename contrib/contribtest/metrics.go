@@ -33,8 +33,8 @@ func Exported(t testing.TB) string {
 	syslog.WaitRecords(1, Arrive)
 	hec.WaitEvents(1, Arrive)
 	want := `linuxguard_bridge_output_delivered_total{output="splunk"} 1`
-	bridgetest.Eventually(t, Arrive, want, func() bool { return strings.Contains(Scrape(t, b), want) })
-	return Scrape(t, b) + ReadFile(t, "../../bridge/queue/postgres/testdata/metrics.txt") // of a queue that needs a database
+	bridgetest.Eventually(t, Arrive, want, func() bool { return strings.Contains(b.Metrics(), want) })
+	return b.Metrics() + ReadFile(t, "../../bridge/queue/postgres/testdata/metrics.txt") // of a queue that needs a database
 }
 
 var (

@@ -98,9 +98,9 @@ func TestDelivered(t *testing.T) {
 	b.MustPost(b.Client(sender.ClientOptions{}), contribtest.Sample(3, "delivered"), "accepted")
 	delivered := regexp.MustCompile(`(?m)^linuxguard_bridge_output_delivered_total\{.*\} 1$`)
 	bridgetest.Eventually(t, contribtest.Arrive, "all outputs to deliver", func() bool {
-		return len(delivered.FindAllString(contribtest.Scrape(t, b), -1)) == len(outputs)
+		return len(delivered.FindAllString(b.Metrics(), -1)) == len(outputs)
 	})
-	scrape, guide := contribtest.Scrape(t, b), contribtest.ReadFile(t, "what-delivered-means.md")
+	scrape, guide := b.Metrics(), contribtest.ReadFile(t, "what-delivered-means.md")
 	for name := range outputs {
 		m := regexp.MustCompile(`linuxguard_bridge_output_delivery_level\{level="([a-z-]+)",output="` + name + `"\} 1`).FindStringSubmatch(scrape)
 		if m == nil || !strings.Contains(guide, "\n| "+row[name]+" | "+m[1]+" |") {

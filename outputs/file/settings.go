@@ -33,9 +33,9 @@ type settings struct {
 	Mode   string            `toml:"mode"`   // of a file that is created, octal; default 0640
 
 	// For rfc5424.
-	Facility     word   `toml:"facility"`
+	Facility     string `toml:"facility"`
 	AppName      string `toml:"app_name"`
-	EnterpriseID word   `toml:"enterprise_id"`
+	EnterpriseID string `toml:"enterprise_id"`
 
 	// For hec.
 	Source     string `toml:"source"`
@@ -43,22 +43,6 @@ type settings struct {
 	Index      string `toml:"index"`
 
 	mode fs.FileMode
-}
-
-// word is a TOML string or integer.
-type word string
-
-// UnmarshalTOML implements toml.Unmarshaler.
-func (w *word) UnmarshalTOML(value any) error {
-	switch v := value.(type) {
-	case string:
-		*w = word(v)
-	case int64:
-		*w = word(strconv.FormatInt(v, 10))
-	default:
-		return fmt.Errorf("%v is neither text nor a whole number", value)
-	}
-	return nil
 }
 
 // encoder appends one record without a line feed.
@@ -89,7 +73,7 @@ func (s *settings) encoder(version string) (encoder, error) {
 		return hec.Append, nil
 	case formatRFC5424:
 		syslog, err := mapping.NewSyslog(mapping.SyslogOptions{
-			Facility: string(s.Facility), AppName: s.AppName, EnterpriseID: string(s.EnterpriseID), Version: version,
+			Facility: s.Facility, AppName: s.AppName, EnterpriseID: s.EnterpriseID, Version: version,
 			MaxMessageBytes: math.MaxInt32, // a file takes lines of any length: nothing is cut
 		})
 		if err != nil {
@@ -109,7 +93,7 @@ func (s *settings) Complete() {
 		value *string
 		is    string
 	}{
-		{(*string)(&s.Facility), "user"}, {&s.AppName, mapping.DefaultAppName}, {(*string)(&s.EnterpriseID), mapping.DefaultEnterpriseID},
+		{&s.Facility, "user"}, {&s.AppName, mapping.DefaultAppName}, {&s.EnterpriseID, mapping.DefaultEnterpriseID},
 		{&s.Source, mapping.DefaultSource}, {&s.Sourcetype, mapping.DefaultSourcetype},
 	} {
 		*d.value = cmp.Or(*d.value, d.is)
