@@ -11,13 +11,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/permission"
 )
@@ -49,31 +45,15 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Read reads a regular file of at most MaxBytes. A pipe in its place doesn't make it wait. Its error is an *Error.
 func Read(file string) ([]byte, error) {
-	data, err := read(file)
+	data, err := permission.ReadRegular(file, MaxBytes, nil)
 	if err == nil {
 		return data, nil
 	}
-	failure := &Error{File: file, Err: fmt.Errorf("can't be read: %w", err)}
+	failure := &Error{File: file, Err: fmt.Errorf("can't be read: %w", permission.Reason(err))}
 	if errors.Is(err, fs.ErrPermission) {
 		failure.Fix = permission.Remedy(file, permission.Read)
 	}
 	return nil, failure
-}
-
-func read(file string) ([]byte, error) {
-	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0) //nolint:gosec // the operator names the file in the configuration
-	if err != nil {
-		return nil, permission.Reason(err)
-	}
-	defer f.Close() //nolint:errcheck // read only
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.New("it is not a regular file")
-	}
-	data, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
-	if err == nil && len(data) > MaxBytes {
-		err = fmt.Errorf("it is longer than %d MiB", MaxBytes>>20)
-	}
-	return data, permission.Reason(err)
 }
 
 // Pool reads the certificates of authorities. Its error is an *Error.

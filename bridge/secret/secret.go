@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"unicode"
@@ -234,7 +233,7 @@ func (r *Resolver) credential(name string) (string, error) {
 	if dir == "" {
 		return "", errors.New("$CREDENTIALS_DIRECTORY is not set: credentials come from systemd (LoadCredential= in the unit)")
 	}
-	clear, err := readFile(filepath.Join(dir, name), func(fs.FileInfo) error { return nil })
+	clear, err := readFile(filepath.Join(dir, name), nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", notLoaded(name)
 	}
@@ -281,30 +280,11 @@ func readPrivate(path string) (string, error) {
 	})
 }
 
-// readFile reads a regular file of at most MaxBytes that check accepts. What is checked is the open file, not its
-// name, which could be given to another file in between; opening does not wait for a pipe's other end.
+// readFile reads a file that check accepts, at most MaxBytes of it.
 func readFile(path string, check func(fs.FileInfo) error) (string, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) //nolint:gosec // the operator names the file in the configuration
+	b, err := permission.ReadRegular(path, MaxBytes, check)
 	if err != nil {
 		return "", reason(err)
-	}
-	defer f.Close() //nolint:errcheck // read only
-	info, err := f.Stat()
-	if err != nil {
-		return "", reason(err)
-	}
-	if !info.Mode().IsRegular() {
-		return "", errors.New("not a regular file")
-	}
-	if err := check(info); err != nil {
-		return "", err
-	}
-	b, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
-	if err != nil {
-		return "", reason(err)
-	}
-	if len(b) > MaxBytes {
-		return "", fmt.Errorf("longer than %d bytes", MaxBytes)
 	}
 	return string(b), nil
 }

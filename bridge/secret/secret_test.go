@@ -294,7 +294,7 @@ func TestResolveRefuses(t *testing.T) {
 		"credential:.":                      "no slash",
 		"credential:/etc/passwd":            "no slash",
 		"credential:none":                   "LoadCredential=none:/etc/linuxguard-bridge/credentials/none",
-		"credential:large":                  "longer than 65536 bytes",
+		"credential:large":                  "longer than 64 KiB",
 		"credential:fifo":                   "not a regular file",
 		secret.Ref("file:" + dir):           "not a regular file",
 		secret.Ref("file:" + dir + "/x"):    "no such file",
