@@ -3,7 +3,6 @@ package webhook
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -24,17 +23,6 @@ type ACME struct {
 	CAFile       string       // PEM roots for a private ACME server; empty: the system's
 	HTTPListen   string       // host:port for HTTP-01, reachable as port 80; empty: TLS-ALPN-01 alone
 	HTTPListener net.Listener // instead of HTTPListen, already open
-}
-
-func (a *ACME) check(stateDirectory string) error {
-	var errs []error
-	if len(a.Domains) == 0 {
-		errs = append(errs, errors.New("server.acme: no domains"))
-	}
-	if stateDirectory == "" {
-		errs = append(errs, errors.New("server.acme: no state directory for the account's key and the certificates"))
-	}
-	return errors.Join(errs...)
 }
 
 // Advice returns what the operator must see to, given where the bridge listens: an ACME server validates at port 443 of

@@ -19,36 +19,24 @@ type counters struct {
 	clock        clockWatch
 	lines        *logging.Limit // about single deliveries that need a look
 
-	mu   sync.Mutex
-	keys map[string]*usage // by the secret's name
-}
-
-// usage counts what one secret verified.
-type usage struct {
-	matches atomic.Uint64
-	last    atomic.Int64 // Unix nanoseconds; 0: never
-}
-
-// count reports whether it is the first match.
-func (u *usage) count(now time.Time) (first bool) {
-	u.last.Store(now.UnixNano())
-	return u.matches.Add(1) == 1
+	mu      sync.Mutex
+	matches map[string]*atomic.Uint64 // what each secret verified, by its name
 }
 
 func newCounters() *counters {
-	return &counters{keys: map[string]*usage{}, lines: logging.NewLimit(logging.EventLines, logging.EventEvery)}
+	return &counters{matches: map[string]*atomic.Uint64{}, lines: logging.NewLimit(logging.EventLines, logging.EventEvery)}
 }
 
 func (t *counters) count(v verdict) { t.verdicts[v].Add(1) }
 
-// usageOf returns the counter of the secret called name; secrets with the same name share it.
-func (t *counters) usageOf(name string) *usage {
+// matchesOf returns the counter of the secret called name; secrets with the same name share it.
+func (t *counters) matchesOf(name string) *atomic.Uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.keys[name] == nil {
-		t.keys[name] = &usage{}
+	if t.matches[name] == nil {
+		t.matches[name] = new(atomic.Uint64)
 	}
-	return t.keys[name]
+	return t.matches[name]
 }
 
 // reasons counts by reason. Reasons come from a fixed set of constants, so it is bounded.
@@ -95,9 +83,8 @@ type EndpointStatus struct {
 
 // SecretStatus is the use of one live secret: a rotation is finished when the old one is no longer matched.
 type SecretStatus struct {
-	Name      string
-	Matches   uint64
-	LastMatch time.Time // zero: never
+	Name    string
+	Matches uint64
 }
 
 // EndpointStatus returns a snapshot, in the order of Options.Endpoints.
@@ -108,7 +95,7 @@ func (h *Handler) EndpointStatus() []EndpointStatus {
 		status := ep.counters.status()
 		status.Name, status.Path = ep.name, ep.path
 		for _, k := range ep.keys {
-			status.Secrets = append(status.Secrets, SecretStatus{k.name, k.used.matches.Load(), unixTime(k.used.last.Load())})
+			status.Secrets = append(status.Secrets, SecretStatus{k.name, k.matches.Load()})
 		}
 		all = append(all, status)
 	}

@@ -127,7 +127,7 @@ func newEndpoint(o *Endpoint, before *state) *endpoint {
 		ep.tenants[name] = true
 	}
 	for _, s := range o.Secrets {
-		ep.keys = append(ep.keys, newKey(s.Name, s.Value, ep.counters.usageOf(s.Name)))
+		ep.keys = append(ep.keys, newKey(s.Name, s.Value, ep.counters.matchesOf(s.Name)))
 	}
 	return ep
 }

@@ -357,3 +357,13 @@ func mustContain(t testing.TB, text string, parts ...string) {
 		}
 	}
 }
+
+// reload puts opts into effect.
+func (r *rig) reload(opts ServerOptions) (needsRestart []string, err error) {
+	apply, needsRestart, err := r.server.Prepare(opts)
+	if err != nil {
+		return nil, err
+	}
+	apply()
+	return needsRestart, nil
+}

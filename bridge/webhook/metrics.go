@@ -66,7 +66,7 @@ func (ep *endpoint) collect(ch chan<- prometheus.Metric, m *handlerMetrics) {
 	seen := map[string]bool{}
 	for _, k := range ep.keys {
 		if !seen[k.name] {
-			ch <- counter(m.matches, k.used.matches.Load(), ep.name, k.name)
+			ch <- counter(m.matches, k.matches.Load(), ep.name, k.name)
 		}
 		seen[k.name] = true
 	}

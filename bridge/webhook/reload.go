@@ -25,16 +25,6 @@ func (s *Server) Prepare(opts ServerOptions) (apply func(), needsRestart []strin
 	return apply, needsRestart, err
 }
 
-// Reload is Prepare and its function. After an error everything is as before.
-func (s *Server) Reload(opts ServerOptions) (needsRestart []string, err error) {
-	apply, needsRestart, err := s.Prepare(opts)
-	if err != nil {
-		return nil, err
-	}
-	apply()
-	return needsRestart, nil
-}
-
 // prepare does for a checked opts what can fail, and returns what can't.
 func (s *Server) prepare(opts *ServerOptions) (apply func(), err error) {
 	useTLS, err := s.prepareTLS(opts)

@@ -108,7 +108,7 @@ func (x *requestState) failed() verdict {
 func (x *requestState) accept(w http.ResponseWriter, r *http.Request, verified *key) {
 	h, ep := x.h, x.ep
 	x.conn.verified()
-	if verified.used.count(x.now) {
+	if verified.matches.Add(1) == 1 {
 		h.log.Info("a secret has verified its first delivery since the start", "endpoint", ep.name, "secret", verified.name)
 	}
 	ep.counters.lastVerified.Store(x.now.UnixNano())

@@ -7,6 +7,7 @@ import (
 	"hash"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
 )
@@ -61,13 +62,13 @@ func unhex(c byte) byte {
 // key is one secret, ready for use, with what it has verified. It is shared between goroutines and outlives a reload
 // that keeps the secret's name.
 type key struct {
-	name string
-	used *usage
-	macs sync.Pool // of hash.Hash, always reset: the key's two padded blocks are hashed once and not every time
+	name    string
+	matches *atomic.Uint64
+	macs    sync.Pool // of hash.Hash, always reset: the key's two padded blocks are hashed once and not every time
 }
 
-func newKey(name string, value secret.Value, used *usage) *key {
-	k := &key{name: name, used: used}
+func newKey(name string, value secret.Value, matches *atomic.Uint64) *key {
+	k := &key{name: name, matches: matches}
 	clear := []byte(value.Reveal())
 	k.macs.New = func() any {
 		mac := hmac.New(sha256.New, clear)
