@@ -66,8 +66,8 @@ fuzz: ## every fuzz target for FUZZTIME each (15s)
 	FUZZTIME=$(FUZZTIME) .ci/fuzz
 
 .PHONY: bench
-bench: build ## the built binary against its floors (report in .cache/bench), then every Go benchmark; on a quiet machine
-	$(GO) run ./contrib/bench $(BENCHFLAGS)
+bench: build counterparts ## the built binary against its floors (report in .cache/bench), then every Go benchmark; on a quiet machine, half an hour at most
+	$(GO) run ./contrib/bench -postgres $(BENCHFLAGS)
 	LINUXGUARD_BENCH_DIR=$(abspath .cache) $(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: package

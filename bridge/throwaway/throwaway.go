@@ -1,8 +1,9 @@
 // Package throwaway makes throw-away certificates, for the demonstration and for tests: one authority, and as many
-// server and client certificates of it as are wanted. Keys are P-256. Nothing in the daemon uses it.
+// server and client certificates of it as are wanted. Keys are P-256 unless others are given. Nothing in the daemon uses it.
 package throwaway
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -68,6 +69,11 @@ func (a *Authority) Issue(notBefore, notAfter time.Time, hosts ...string) (Pair,
 	if err != nil {
 		return Pair{}, fmt.Errorf("make a key: %w", err)
 	}
+	return a.IssueFor(key, notBefore, notAfter, hosts...)
+}
+
+// IssueFor is Issue for a key of any kind.
+func (a *Authority) IssueFor(key crypto.Signer, notBefore, notAfter time.Time, hosts ...string) (Pair, error) {
 	template := certificate(hosts[0], notBefore, notAfter)
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,15 +14,15 @@ import (
 // extras are the runs that are made once, when they are asked for. Each returns lines for the report.
 func extras(ctx context.Context, s *settings) ([]string, error) {
 	var lines []string
-	if s.preload > 0 {
-		text, err := backlog(ctx, s)
+	if s.backlog > 0 {
+		text, err := s.drain(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("backlog: %w", err)
 		}
-		lines = append(lines, text...)
+		lines = append(lines, text)
 	}
 	if s.soak > 0 {
-		text, err := soak(ctx, s)
+		text, err := s.soakBridge(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("soak: %w", err)
 		}
@@ -30,62 +31,82 @@ func extras(ctx context.Context, s *settings) ([]string, error) {
 	return lines, nil
 }
 
-// backlog queues events with the outputs down, restarts the bridge with them up and measures start-up and drain while
-// receiving goes on at a tenth of the load.
-func backlog(ctx context.Context, s *settings) ([]string, error) {
-	dir, err := os.MkdirTemp(s.dir, "backlog-")
+// inFolder calls do with a folder of its own.
+func (s *settings) inFolder(do func(dir string) (string, error)) (string, error) {
+	dir, err := os.MkdirTemp(s.dir, "extra-")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	if dir, err = filepath.Abs(dir); err != nil {
-		return nil, err
+		return "", err
 	}
-	acked, next := newIDSet(), new(atomic.Int64)
-	nowhere := "127.0.0.1:1" // refuses at once
-	b, err := startBridge(ctx, s, dir, localQueue(dir), nowhere, "http://"+nowhere, "")
-	if err != nil {
-		return nil, err
-	}
-	empty := b.toReady
-	l := &load{pad: s.body, addr: b.addr, conns: 128, next: next, acked: acked}
-	for acked.count.Load() < int64(s.preload) && ctx.Err() == nil {
-		if _, err := l.run(ctx, time.Second); err != nil {
-			return nil, err
+	return do(dir)
+}
+
+// drain queues events while nobody reads, restarts the bridge with readers and measures how fast they get them while
+// receiving goes on.
+func (s *settings) drain(ctx context.Context) (string, error) {
+	return s.inFolder(func(dir string) (string, error) {
+		c := &scenario{conns: 4, body: s.body, preload: s.backlog}
+		d := &daemon{bin: s.bin, dir: dir, queue: localQueue(dir), capacity: s.capacity}
+		acked, next := newIDSet(), new(atomic.Int64)
+		// The outputs have their names, and addresses that refuse.
+		nobody := &receivers{pairs: []*sinks{{syslog: newIDSet(), hec: newIDSet(), syslogAddr: "127.0.0.1:1", hecURL: "http://127.0.0.1:1"}}}
+		d.outputs = nobody.tables()
+		if err := s.fill(ctx, c, d, next, acked, nil); err != nil {
+			return "", err
 		}
-	}
-	if err := b.stop(); err != nil {
-		return nil, err
-	}
-	receivers, err := startSinks()
+		r, err := startReceivers(c)
+		if err != nil {
+			return "", err
+		}
+		defer r.close()
+		d.outputs = r.tables()
+		queued := acked.count.Load()
+		began := time.Now() // the outputs begin before READY
+		b, err := d.start(ctx)
+		if err != nil {
+			return "", err
+		}
+		slow := &load{pad: s.body, addr: b.addr, conns: 4, rate: 500, next: next, acked: acked}
+		loadCtx, cancel := context.WithCancel(ctx)
+		ended := make(chan error, 1)
+		go func() { _, err := slow.run(loadCtx, 10*time.Minute); ended <- err }()
+		syslogAt, hecAt := r.pairs[0].drained(ctx, queued)
+		cancel()
+		if err := <-ended; err != nil {
+			_ = b.stop()
+			return "", err
+		}
+		r.wait(ctx, acked, time.Minute)
+		if err := b.stop(); err != nil {
+			return "", err
+		}
+		lost, duplicates := r.judge(acked)
+		rate := func(at time.Time) string { return strconv.Itoa(int(float64(queued) / at.Sub(began).Seconds())) }
+		return fmt.Sprintf("Backlog of %d, READY after %v, drained at %s/s to syslog and %s/s to HEC while receiving 500/s; lost %d, duplicates %d.",
+			queued, b.toReady.Round(time.Millisecond), rate(syslogAt), rate(hecAt), lost, duplicates), nil
+	})
+}
+
+// fill has a bridge accept a scenario's preload, and stops it when r has all of it; r nil: at once.
+func (s *settings) fill(ctx context.Context, c *scenario, d *daemon, next *atomic.Int64, acked *idSet, r *receivers) error {
+	b, err := d.start(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer receivers.close()
-	queued := acked.count.Load()
-	began := time.Now() // the outputs begin before READY
-	if b, err = startBridge(ctx, s, dir, localQueue(dir), receivers.syslogAddr, receivers.hecURL, ""); err != nil {
-		return nil, err
+	l := &load{pad: c.body, addr: b.addr, conns: 128, tls: c.client, next: next, acked: acked}
+	for acked.count.Load() < int64(c.preload) && ctx.Err() == nil && err == nil {
+		_, err = l.run(ctx, time.Second)
 	}
-	slow := &load{pad: s.body, addr: b.addr, conns: 4, rate: 500, next: next, acked: acked}
-	loadCtx, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { _, err := slow.run(loadCtx, 10*time.Minute); ended <- err }()
-	syslogAt, hecAt := receivers.drained(ctx, queued)
-	cancel()
-	if err := <-ended; err != nil {
-		return nil, err
+	if r != nil && err == nil {
+		r.wait(ctx, acked, 2*time.Minute)
 	}
-	receivers.wait(ctx, acked, time.Minute)
-	if err := b.stop(); err != nil {
-		return nil, err
+	if stopErr := b.stop(); err == nil {
+		err = stopErr
 	}
-	rate := func(at time.Time) string { return strconv.Itoa(int(float64(queued) / at.Sub(began).Seconds())) }
-	return []string{
-		fmt.Sprintf("Start-up to READY: %v empty, %v with %d queued.", empty.Round(time.Millisecond), b.toReady.Round(time.Millisecond), queued),
-		fmt.Sprintf("Backlog of %d drained at %s/s to syslog and %s/s to HEC while receiving 500/s; lost %d, duplicates %d.", queued, rate(syslogAt), rate(hecAt),
-			acked.missing(receivers.syslog)+acked.missing(receivers.hec), receivers.syslog.again.Load()+receivers.hec.again.Load()),
-	}, nil
+	return err
 }
 
 // drained waits until each sink has n events and returns when each had.
@@ -106,49 +127,63 @@ func (s *sinks) drained(ctx context.Context, n int64) (syslogAt, hecAt time.Time
 	return time.Now(), time.Now()
 }
 
-// soak runs at 16 connections and fits a line through RssAnon after the first quarter. The medians of the other quarters
-// tell growth from noise.
-func soak(ctx context.Context, s *settings) (string, error) {
-	dir, err := os.MkdirTemp(s.dir, "soak-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-	if dir, err = filepath.Abs(dir); err != nil {
-		return "", err
-	}
-	receivers, err := startSinks()
-	if err != nil {
-		return "", err
-	}
-	defer receivers.close()
-	b, err := startBridge(ctx, s, dir, localQueue(dir), receivers.syslogAddr, receivers.hecURL, "")
-	if err != nil {
-		return "", err
-	}
-	l := &load{pad: s.body, addr: b.addr, conns: 16, rate: 10000, next: new(atomic.Int64), acked: newIDSet()}
-	ended := make(chan error, 1)
-	go func() { _, err := l.run(ctx, s.soak); ended <- err }()
-	var xs, ys []float64
-	began := time.Now()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for running := true; running; {
-		select {
-		case err = <-ended:
-			running = false
-		case <-tick.C:
-			if at := time.Since(began); at > s.soak/4 {
-				xs, ys = append(xs, at.Minutes()), append(ys, float64(b.rssAnon())/(1<<20))
+// soakBridge runs at 16 connections and fits lines through the memory and the size of the queue's files after the first
+// quarter. The medians of the other quarters tell growth from noise.
+func (s *settings) soakBridge(ctx context.Context) (string, error) {
+	return s.inFolder(func(dir string) (string, error) {
+		r, err := startReceivers(&scenario{})
+		if err != nil {
+			return "", err
+		}
+		defer r.close()
+		d := &daemon{bin: s.bin, dir: dir, queue: localQueue(dir), capacity: s.capacity, outputs: r.tables()}
+		b, err := d.start(ctx)
+		if err != nil {
+			return "", err
+		}
+		l := &load{pad: s.body, addr: b.addr, conns: 16, rate: 5000, next: new(atomic.Int64), acked: newIDSet()}
+		ended := make(chan error, 1)
+		go func() { _, err := l.run(ctx, s.soak); ended <- err }()
+		var minutes, memory, files []float64
+		began := time.Now()
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for running := true; running; {
+			select {
+			case err = <-ended:
+				running = false
+			case <-tick.C:
+				if at := time.Since(began); at > s.soak/4 {
+					minutes = append(minutes, at.Minutes())
+					memory = append(memory, float64(b.rssAnon())/(1<<20))
+					files = append(files, float64(sizeOf(filepath.Join(dir, "queue")))/(1<<20))
+				}
 			}
 		}
-	}
-	if stopErr := b.stop(); err == nil {
-		err = stopErr
-	}
-	third := len(ys) / 3
-	return fmt.Sprintf("Soak of %v at 16 connections and %d/s: RssAnon peak %.1f MiB, medians of the second to the fourth quarter %.1f, %.1f and %.1f MiB, slope %+.3f MiB a minute.",
-		s.soak, l.rate, float64(b.peak.value())/(1<<20), middle(ys[:third]), middle(ys[third:2*third]), middle(ys[2*third:]), slope(xs, ys)), err
+		if stopErr := b.stop(); err == nil {
+			err = stopErr
+		}
+		third := len(memory) / 3
+		quarters := func(v []float64) string {
+			return fmt.Sprintf("medians of the second to the fourth quarter %.1f, %.1f and %.1f MiB, slope %+.3f MiB a minute",
+				middle(v[:third]), middle(v[third:2*third]), middle(v[2*third:]), slope(minutes, v))
+		}
+		return fmt.Sprintf("Soak of %v at 16 connections and %d/s, %d events: RssAnon peak %.1f MiB, %s; the queue's files: %s.",
+			s.soak, l.rate, l.acked.count.Load(), float64(b.peak.value())/(1<<20), quarters(memory), quarters(files)), err
+	})
+}
+
+// sizeOf adds up the files below a folder; one that vanishes meanwhile counts nothing.
+func sizeOf(dir string) (n int64) {
+	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			if info, err := e.Info(); err == nil {
+				n += info.Size()
+			}
+		}
+		return nil
+	})
+	return n
 }
 
 // slope is the least-squares line's.

@@ -16,19 +16,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runFloor is the child process: "bench floor -file FILE [-filled]". It prints its address and serves until it is ended.
+// runFloor is the child process: "bench floor -file FILE [-filled] [-cert FILE -key FILE]". It prints its address and serves until it is ended.
 func runFloor(args []string) {
 	f := flag.NewFlagSet("floor", flag.ExitOnError)
 	file := f.String("file", "", "floor 2: the `file` to append to; none: floor 1")
 	filled := f.Bool("filled", false, "floor 3: fill the file beforehand, and begin again at its end")
+	cert, key := f.String("cert", "", "serve TLS with this `file`"), f.String("key", "", "its key's `file`")
 	_ = f.Parse(args)
-	if err := serveFloor(*file, *filled); err != nil {
+	if err := serveFloor(*file, *filled, *cert, *key); err != nil {
 		fmt.Fprintln(os.Stderr, "floor:", err)
 		os.Exit(1)
 	}
 }
 
-func serveFloor(file string, filled bool) error {
+func serveFloor(file string, filled bool, cert, key string) error {
 	h := &floor{}
 	if file != "" {
 		f, err := os.Create(filepath.Clean(file))
@@ -48,6 +49,9 @@ func serveFloor(file string, filled bool) error {
 		return err
 	}
 	fmt.Println(l.Addr())
+	if cert != "" {
+		return http.ServeTLS(l, h, cert, key)
+	}
 	return http.Serve(l, h)
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -26,11 +27,13 @@ const (
 	maxEvents = 40_000_000
 )
 
-// load is one run of the generator: signed, distinct payloads over keep-alive connections.
+// load is one run of the generator: signed, distinct payloads over keep-alive connections, or over a new one each.
 type load struct {
 	pad   int // bytes added to each body
 	addr  string
 	conns int
+	tls   *tls.Config   // nil: in clear
+	fresh bool          // a new connection for each webhook; its time counts
 	rate  int           // requests a second in all; 0: closed loop
 	next  *atomic.Int64 // number of the next signal, over all runs against one daemon
 	acked *idSet
@@ -69,15 +72,55 @@ func (l *load) run(ctx context.Context, d time.Duration) (outcome, error) {
 	return all, errors.Join(errs...)
 }
 
+// dial opens a connection, with its handshake.
+func (l *load) dial(ctx context.Context) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", l.addr)
+	if err != nil || l.tls == nil {
+		return conn, err
+	}
+	secure := tls.Client(conn, l.tls)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return secure, nil
+}
+
+// client is one of a load's clients: its connection, and the payload that it sends.
+type client struct {
+	*load
+	conn net.Conn // nil: none is open
+	in   *bufio.Reader
+	p    *payload
+}
+
+// send posts one signal.
+func (c *client) send(ctx context.Context, id int64) (status int, err error) {
+	if c.conn == nil {
+		if c.conn, err = c.dial(ctx); err != nil {
+			return 0, err
+		}
+		c.in.Reset(c.conn)
+	}
+	status, err = c.p.post(c.conn, c.in, id)
+	if c.fresh || err != nil {
+		c.close()
+	}
+	return status, err
+}
+
+func (c *client) close() {
+	if c.conn != nil {
+		_ = c.conn.Close()
+		c.conn = nil
+	}
+}
+
 // connection is one client's closed loop (or its share of the fixed rate).
 func (l *load) connection(ctx context.Context, index int, o *outcome) error {
-	conn, err := net.Dial("tcp", l.addr)
-	if err != nil {
-		return err
-	}
-	defer conn.Close() //nolint:errcheck // the run is over
-	p := newPayload(l.pad)
-	in := bufio.NewReaderSize(conn, 4096)
+	c := &client{load: l, in: bufio.NewReaderSize(nil, 4096), p: newPayload(l.pad)}
+	defer c.close()
 	o.lat = make([]time.Duration, 0, 1<<14)
 	due := time.Now()
 	if l.rate > 0 { // spread the connections over one interval
@@ -93,7 +136,7 @@ func (l *load) connection(ctx context.Context, index int, o *outcome) error {
 			return fmt.Errorf("more than %d events in one run", maxEvents)
 		}
 		began := time.Now()
-		status, err := p.post(conn, in, id)
+		status, err := c.send(context.WithoutCancel(ctx), id)
 		if err != nil {
 			o.failed++
 			return fmt.Errorf("connection %d: %w", index, err)

@@ -7,6 +7,9 @@
 //
 // so that a figure says how much the bridge costs beyond what any receiver with its guarantees must pay on the same
 // machine in the same minute. Load, sinks and report live in this process, what is measured in child processes.
+//
+// There are three tables: cost, TLS (-tls) and growth (-growth). A ratio to the floor of the same run, or in the growth
+// table to its first row, that is more than 10 % worse than the one last published is named at the end.
 package main
 
 import (
@@ -32,8 +35,12 @@ type settings struct {
 	body     int // bytes that are added to the documented body
 	capacity int // dedupe.capacity
 	profile  bool
-	shared   bool // also measure a bridge whose queue is on PostgreSQL
-	preload  int  // backlog test: events queued while the outputs are down; 0: none
+	shared   bool   // also measure a bridge whose queue is on PostgreSQL
+	tls      bool   // the table with TLS instead
+	growth   bool   // the table of what grows instead
+	baseline string // file of published reports
+	publish  bool   // put the report there
+	backlog  int    // events queued while the outputs are down; 0: none
 	soak     time.Duration
 }
 
@@ -62,15 +69,19 @@ func parse(args []string) (*settings, error) {
 	f.StringVar(&s.bin, "bin", "bin/linuxguard-bridge", "the built `program`")
 	f.StringVar(&s.dir, "dir", "", "`folder` on the disk to measure; default: a temporary one below .cache")
 	f.StringVar(&s.report, "report", ".cache/bench", "`folder` for report.md, report.json and profiles")
-	f.IntVar(&s.rounds, "rounds", 3, "rounds; the report shows medians")
-	f.DurationVar(&s.duration, "duration", 10*time.Second, "length of one run")
+	f.IntVar(&s.rounds, "rounds", 5, "rounds; the report shows medians")
+	f.DurationVar(&s.duration, "duration", 5*time.Second, "length of one run")
 	f.StringVar(&conns, "conns", "1,16,128", "connection counts, comma-separated")
 	f.IntVar(&s.rate, "rate", 0, "fixed requests a second instead of a closed loop")
 	f.IntVar(&s.body, "body", 0, "`bytes` to add to each body, in its description")
 	f.IntVar(&s.capacity, "capacity", 100_000, "dedupe.capacity of the bridge")
 	f.BoolVar(&s.shared, "postgres", false, "also measure a bridge with its queue on PostgreSQL, a primary and a synchronous standby on this machine")
 	f.BoolVar(&s.profile, "profile", false, "write CPU, heap, mutex and block profiles of the bridge, one run each connection count")
-	f.IntVar(&s.preload, "backlog", 0, "also queue so many `events` with the outputs down and measure the drain")
+	f.BoolVar(&s.tls, "tls", false, "make the table with TLS instead: three kinds of keys, kept, new and resumed connections")
+	f.BoolVar(&s.growth, "growth", false, "make the table of growth instead: backlog, memory of deliveries, outputs, bodies, a peer that never reads")
+	f.StringVar(&s.baseline, "baseline", "contrib/bench/results.json", "the `file` of the last published report, to name what got worse; empty: none")
+	f.BoolVar(&s.publish, "publish", false, "put the report into the baseline's file")
+	f.IntVar(&s.backlog, "backlog", 0, "also queue so many `events` with the outputs down and measure the drain")
 	f.DurationVar(&s.soak, "soak", 0, "also run so long at 16 connections and state the slope of RssAnon")
 	if err := f.Parse(args); err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ import (
 // process is a child that is measured: the bridge or a floor.
 type process struct {
 	cmd    *exec.Cmd
+	disk   string // the statistics of the disk that its files are on; empty: unknown
 	stderr bytes.Buffer
 	peak   atomicMax // RssAnon
 	halt   chan struct{}
@@ -49,12 +50,13 @@ func (m *atomicMax) value() int64 {
 // usage is what a process has used so far.
 type usage struct {
 	cpu   time.Duration // user and system, all threads
-	wrote int64         // bytes that reached the block layer
+	wrote int64         // bytes that its disk has written, whoever for; 0: that can't be told
 	anon  int64         // RssAnon now
 }
 
-func startProcess(cmd *exec.Cmd) (*process, error) {
-	p := &process{cmd: cmd, halt: make(chan struct{})}
+// startProcess starts cmd, whose files are below dir.
+func startProcess(cmd *exec.Cmd, dir string) (*process, error) {
+	p := &process{cmd: cmd, disk: diskOf(dir), halt: make(chan struct{})}
 	cmd.Stderr = &p.stderr
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", cmd.Path, err)
@@ -105,8 +107,35 @@ func (p *process) now() (usage, error) {
 	if err := unix.ClockGettime(clock, &ts); err != nil {
 		return usage{}, fmt.Errorf("CPU time of process %d: %w", pid, err)
 	}
-	io := filepath.Join("/proc", strconv.Itoa(pid), "io")
-	return usage{cpu: time.Duration(ts.Nano()), wrote: procField(io, "write_bytes:"), anon: p.rssAnon()}, nil
+	return usage{cpu: time.Duration(ts.Nano()), wrote: sectorsWritten(p.disk) * 512, anon: p.rssAnon()}, nil
+}
+
+// diskOf is where the kernel tells what the disk under dir does. The process's own write_bytes counts whole folios, of
+// which the disk may have to write a part only.
+func diskOf(dir string) string {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return ""
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Dev), unix.Minor(st.Dev))
+}
+
+// sectorsWritten is the seventh field of a disk's statistics, in units of 512 bytes (Documentation/block/stat.rst).
+func sectorsWritten(stat string) int64 {
+	text, err := os.ReadFile(stat)
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 7 {
+		return 0
+	}
+	n, _ := strconv.ParseInt(fields[6], 10, 64)
+	return n
 }
 
 // stop ends the process in good order, by force after a while.
@@ -127,18 +156,22 @@ func (p *process) stop() error {
 	return nil
 }
 
-// startFloor starts floor 1 (no file), floor 2 or floor 3 (filled) and returns its address.
-func startFloor(ctx context.Context, file string, filled bool) (*process, string, error) {
+// startFloor starts floor 1 (no file), floor 2 or floor 3 (filled) and returns its address. cert nil: in clear.
+func startFloor(ctx context.Context, dir, file string, filled bool, cert *certificate) (*process, string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, "", err
 	}
-	cmd := exec.CommandContext(ctx, self, "floor", "-file", file, fmt.Sprintf("-filled=%v", filled))
+	args := []string{"floor", "-file", file, fmt.Sprintf("-filled=%v", filled)}
+	if cert != nil {
+		args = append(args, "-cert", cert.certFile, "-key", cert.keyFile)
+	}
+	cmd := exec.CommandContext(ctx, self, args...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, "", err
 	}
-	p, err := startProcess(cmd)
+	p, err := startProcess(cmd, dir)
 	if err != nil {
 		return nil, "", err
 	}
@@ -156,10 +189,21 @@ type bridge struct {
 	toReady time.Duration
 }
 
+// daemon is how a bridge is to be started.
+type daemon struct {
+	bin      string
+	dir      string // of its files
+	queue    string // the [queue] table
+	capacity int    // dedupe.capacity
+	cert     *certificate
+	outputs  string // whole tables
+	profile  string // folder for profiles; empty: none
+}
+
 const configText = `
 [server]
 listen = ["127.0.0.1:%d"]
-plaintext = true
+%s
 [endpoint.linuxguard]
 path = "` + hookPath + `"
 secrets = ["env:BENCH_SECRET"]
@@ -174,40 +218,36 @@ socket = %q
 [log]
 level = "warn"
 format = "text"
-[output.siem]
-type = "syslog"
-addresses = ["tcp://%s"]
-[output.splunk]
-type = "splunk_hec"
-urls = [%q]
-token = "env:BENCH_TOKEN"
-`
+%s`
 
-// startBridge starts the daemon with its queue in dir and waits until it says READY=1.
-func startBridge(ctx context.Context, s *settings, dir, queue, syslogAddr, hecURL, profile string) (*bridge, error) {
+// start starts the daemon and waits until it says READY=1.
+func (d *daemon) start(ctx context.Context) (*bridge, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	config := filepath.Join(dir, "config.toml")
-	text := fmt.Sprintf(configText, port, queue, s.capacity, filepath.Join(dir, "admin.sock"), syslogAddr, hecURL)
+	config, protection := filepath.Join(d.dir, "config.toml"), "plaintext = true"
+	if d.cert != nil {
+		protection = fmt.Sprintf("tls_cert = %q\ntls_key = %q", d.cert.certFile, d.cert.keyFile)
+	}
+	text := fmt.Sprintf(configText, port, protection, d.queue, d.capacity, filepath.Join(d.dir, "admin.sock"), d.outputs)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify.sock"), Net: "unixgram"})
+	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(d.dir, "notify.sock"), Net: "unixgram"})
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(filepath.Join(dir, "notify.sock")) //nolint:errcheck // a temporary folder
-	defer notify.Close()                               //nolint:errcheck // read only
-	cmd := exec.CommandContext(ctx, s.bin, "run", "--config", config)
+	defer os.Remove(filepath.Join(d.dir, "notify.sock")) //nolint:errcheck // a temporary folder
+	defer notify.Close()                                 //nolint:errcheck // read only
+	cmd := exec.CommandContext(ctx, d.bin, "run", "--config", config)
 	cmd.Env = append(os.Environ(), "BENCH_SECRET="+hmacKey, "BENCH_TOKEN=00000000-0000-0000-0000-000000000000",
-		"NOTIFY_SOCKET="+filepath.Join(dir, "notify.sock"))
-	if profile != "" {
-		cmd.Env = append(cmd.Env, "LINUXGUARD_BRIDGE_PROFILE="+profile)
+		"NOTIFY_SOCKET="+filepath.Join(d.dir, "notify.sock"))
+	if d.profile != "" {
+		cmd.Env = append(cmd.Env, "LINUXGUARD_BRIDGE_PROFILE="+d.profile)
 	}
 	began := time.Now()
-	p, err := startProcess(cmd)
+	p, err := startProcess(cmd, d.dir)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,9 +17,34 @@ import (
 
 // line is one measure for the terminal.
 func (m measure) line() string {
-	return fmt.Sprintf("round %d  %3d conns  %-7s  %8.0f/s  p50 %-8v p99 %-8v  %5.1f us CPU  %5.1f MiB  %6.0f B disk  end-to-end %8.0f/s  lost %d  dup %d  refused %d",
-		m.Round, m.Conns, m.Subject, m.Accepted, m.P50.Round(10*time.Microsecond), m.P99.Round(10*time.Microsecond), m.CPU,
+	return fmt.Sprintf("round %d  %3d conns  %-20s %-28s %8.0f/s  p50 %-8v p99 %-8v  %6.1f us CPU  %6.1f MiB  %7.0f B disk  end-to-end %8.0f/s  lost %d  dup %d  refused %d",
+		m.Round, m.Conns, m.Subject, m.Case, m.Accepted, m.P50.Round(10*time.Microsecond), m.P99.Round(10*time.Microsecond), m.CPU,
 		float64(m.PeakAnon)/(1<<20), m.DiskBytes, m.EndToEnd, m.Lost, m.Duplicates, m.Refused)
+}
+
+// key is what the rounds of one row have in common.
+type key struct {
+	subject, name string
+	conns         int
+}
+
+func (m measure) key() key { return key{m.Subject, m.Case, m.Conns} }
+
+// medians returns a measure for each row, in the order of the first round.
+func medians(all []measure) []measure {
+	var order []key
+	rounds := map[key][]measure{}
+	for _, m := range all {
+		if rounds[m.key()] == nil {
+			order = append(order, m.key())
+		}
+		rounds[m.key()] = append(rounds[m.key()], m)
+	}
+	rows := make([]measure, len(order))
+	for i, k := range order {
+		rows[i] = median(rounds[k])
+	}
+	return rows
 }
 
 // median returns, of every figure, the median over the rounds; counts of what must not happen are added up.
@@ -30,10 +57,9 @@ func median(rounds []measure) measure {
 		return middle(v)
 	}
 	m := measure{
-		Subject: rounds[0].Subject, Conns: rounds[0].Conns,
+		Table: rounds[0].Table, Subject: rounds[0].Subject, Case: rounds[0].Case, Conns: rounds[0].Conns,
 		Accepted:  mid(func(m measure) float64 { return m.Accepted }),
 		P50:       time.Duration(mid(func(m measure) float64 { return float64(m.P50) })),
-		P90:       time.Duration(mid(func(m measure) float64 { return float64(m.P90) })),
 		P99:       time.Duration(mid(func(m measure) float64 { return float64(m.P99) })),
 		P999:      time.Duration(mid(func(m measure) float64 { return float64(m.P999) })),
 		CPU:       mid(func(m measure) float64 { return m.CPU }),
@@ -62,31 +88,25 @@ func middle(v []float64) float64 {
 
 // report is report.json.
 type report struct {
+	Table    string
+	Command  string
 	Date     string
 	Machine  string
 	Duration time.Duration
 	Rounds   int
 	Medians  []measure
-	All      []measure
 	Extra    []string
 }
 
 func writeReport(s *settings, all []measure, extra []string) error {
-	r := report{Date: time.Now().UTC().Format("2006-01-02"), Machine: machine(), Duration: s.duration, Rounds: s.rounds, All: all, Extra: extra}
-	for _, conns := range s.conns {
-		for _, subject := range s.subjects() {
-			var rounds []measure
-			for _, m := range all {
-				if m.Conns == conns && m.Subject == subject {
-					rounds = append(rounds, m)
-				}
-			}
-			if len(rounds) > 0 {
-				r.Medians = append(r.Medians, median(rounds))
-			}
-		}
+	r := report{
+		Table: all[0].Table, Command: "go run ./contrib/bench " + strings.Join(os.Args[1:], " "), Date: time.Now().UTC().Format("2006-01-02"),
+		Machine: machine(), Duration: s.duration, Rounds: s.rounds, Medians: medians(all), Extra: extra,
 	}
-	text, err := json.MarshalIndent(r, "", "  ")
+	text, err := json.MarshalIndent(struct {
+		report
+		All []measure
+	}{r, all}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -95,31 +115,119 @@ func writeReport(s *settings, all []measure, extra []string) error {
 	}
 	table := r.markdown()
 	fmt.Print("\n", table)
-	return os.WriteFile(filepath.Join(s.report, "report.md"), []byte(table), 0o600)
+	if err := os.WriteFile(filepath.Join(s.report, "report.md"), []byte(table), 0o600); err != nil {
+		return err
+	}
+	return r.compare(s)
 }
 
-func (r report) markdown() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s; medians of %d rounds of %v. In brackets: the ratio to floor 2.\n\n", r.Date, r.Machine, r.Rounds, r.Duration)
-	b.WriteString("| connections | subject | accepted/s | ack p50 | p90 | p99 | p99.9 | CPU us/event | end-to-end/s | peak RssAnon MiB | disk B/event | lost | duplicates |\n")
-	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
-	var floor measure
-	for _, m := range r.Medians {
-		if m.Subject == "floor 2" {
-			floor = m
+// compare names what got worse since the last published report, and publishes this one when that is wanted.
+func (r *report) compare(s *settings) error {
+	if s.baseline == "" {
+		return nil
+	}
+	var published []report
+	text, err := os.ReadFile(s.baseline)
+	if err == nil {
+		err = json.Unmarshal(text, &published)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the published reports: %w", err)
+	}
+	at := slices.IndexFunc(published, func(p report) bool { return p.Table == r.Table })
+	if at >= 0 {
+		worse := r.worse(&published[at])
+		for _, line := range worse {
+			fmt.Println("WORSE than on", published[at].Date+":", line)
 		}
-		if m.Subject != bridgeSubject && m.Subject != sharedSubject {
-			floorRow(&b, m)
+		if len(worse) == 0 {
+			fmt.Printf("No ratio is more than %.0f %% worse than on %s.\n", 100*tolerated, published[at].Date)
+		}
+	}
+	if !s.publish {
+		return nil
+	}
+	if at < 0 {
+		published = append(published, *r)
+	} else {
+		published[at] = *r
+	}
+	text, err = json.MarshalIndent(published, "", " ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.baseline, append(text, '\n'), 0o644)
+}
+
+// tolerated is how much worse a ratio may be before it is named.
+const tolerated = 0.1
+
+// worse compares the ratios of every row that both have.
+func (r *report) worse(before *report) (lines []string) {
+	for _, now := range r.Medians {
+		reference, ok := r.reference(now)
+		i := slices.IndexFunc(before.Medians, func(m measure) bool { return m.key() == now.key() })
+		if !ok || i < 0 {
 			continue
 		}
-		ratio := func(v, f float64) string { return fmt.Sprintf(" (%.2f)", v/f) }
+		then := before.Medians[i]
+		referenceThen, ok := before.reference(then)
+		if !ok {
+			continue
+		}
+		look := func(what string, ratio, was float64) {
+			if ratio > was*(1+tolerated) {
+				lines = append(lines, fmt.Sprintf("%s, %s at %d connections: %s is %.2f times that of what it is compared with, and was %.2f", r.Table, now.row(), now.Conns, what, ratio, was))
+			}
+		}
+		look("time an event", reference.Accepted/now.Accepted, referenceThen.Accepted/then.Accepted)
+		look("CPU an event", now.CPU/reference.CPU, then.CPU/referenceThen.CPU)
+		look("ack p99", float64(now.P99)/float64(reference.P99), float64(then.P99)/float64(referenceThen.P99))
+	}
+	return lines
+}
+
+// reference is what a row is compared with: floor 2 under the same load, in the growth table the first row. Floors are compared with nothing.
+func (r *report) reference(m measure) (measure, bool) {
+	if strings.HasPrefix(m.Subject, "floor") {
+		return measure{}, false
+	}
+	if r.Table == growthTable {
+		return r.Medians[0], m.key() != r.Medians[0].key()
+	}
+	i := slices.IndexFunc(r.Medians, func(f measure) bool { return f.key() == key{string(floor2), m.Case, m.Conns} })
+	if i < 0 {
+		return measure{}, false
+	}
+	return r.Medians[i], true
+}
+
+func (r *report) markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "`%s`, %s, %s; medians of %d rounds of %v. In brackets: the ratio to %s.\n\n", r.Command, r.Date, r.Machine, r.Rounds, r.Duration,
+		map[bool]string{true: "the first row", false: "floor 2"}[r.Table == growthTable])
+	b.WriteString("| connections | | accepted/s | ack p50 | p99 | p99.9 | CPU an event | RssAnon, peak | disk an event | to all outputs | READY | lost | repeated |\n")
+	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+	for _, m := range r.Medians {
+		reference, compared := r.reference(m)
+		ratio := func(v, f float64) string {
+			if !compared || f == 0 {
+				return ""
+			}
+			return fmt.Sprintf(" (%.2f)", v/f)
+		}
 		took := func(v, f time.Duration) string {
 			return v.Round(10*time.Microsecond).String() + ratio(float64(v), float64(f))
 		}
-		fmt.Fprintf(&b, "| %d | **%s** | %.0f%s | %s | %s | %s | %s | %.1f%s | %.0f%s | %.1f%s | %.0f%s | %d | %d |\n", m.Conns, m.Subject,
-			m.Accepted, ratio(m.Accepted, floor.Accepted), took(m.P50, floor.P50), took(m.P90, floor.P90), took(m.P99, floor.P99), took(m.P999, floor.P999),
-			m.CPU, ratio(m.CPU, floor.CPU), m.EndToEnd, ratio(m.EndToEnd, floor.Accepted),
-			float64(m.PeakAnon)/(1<<20), ratio(float64(m.PeakAnon), float64(floor.PeakAnon)), m.DiskBytes, ratio(m.DiskBytes, floor.DiskBytes), m.Lost, m.Duplicates)
+		fmt.Fprintf(&b, "| %d | %s | %.0f%s | %s | %s | %s | %.1f µs%s | %.1f MiB%s | %.0f B%s |", m.Conns, m.row(),
+			m.Accepted, ratio(m.Accepted, reference.Accepted), took(m.P50, reference.P50), took(m.P99, reference.P99), took(m.P999, reference.P999),
+			m.CPU, ratio(m.CPU, reference.CPU), float64(m.PeakAnon)/(1<<20), ratio(float64(m.PeakAnon), float64(reference.PeakAnon)),
+			m.DiskBytes, ratio(m.DiskBytes, reference.DiskBytes))
+		if strings.HasPrefix(m.Subject, "floor") {
+			b.WriteString(" | | | |\n")
+			continue
+		}
+		fmt.Fprintf(&b, " %.0f/s | %v | %d | %d |\n", m.EndToEnd, m.ToReady.Round(time.Millisecond), m.Lost, m.Duplicates)
 	}
 	for _, line := range r.Extra {
 		b.WriteString("\n" + line + "\n")
@@ -127,10 +235,18 @@ func (r report) markdown() string {
 	return b.String()
 }
 
-func floorRow(b *strings.Builder, m measure) {
-	round := func(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
-	fmt.Fprintf(b, "| %d | %s | %.0f | %v | %v | %v | %v | %.1f | | %.1f | %.0f | | |\n", m.Conns, m.Subject, m.Accepted,
-		round(m.P50), round(m.P90), round(m.P99), round(m.P999), m.CPU, float64(m.PeakAnon)/(1<<20), m.DiskBytes)
+// row is what a row is called.
+func (m measure) row() string {
+	name := m.Case
+	if name == "" {
+		name = m.Subject
+	} else if m.Table == tlsTable {
+		name += ": " + m.Subject
+	}
+	if strings.HasPrefix(m.Subject, "floor") {
+		return name
+	}
+	return "**" + name + "**"
 }
 
 // machine describes what was measured on, without naming the host.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,37 +11,60 @@ import (
 	"time"
 )
 
-// measure is one run of one subject at one number of connections.
+// measure is one run of one subject.
 type measure struct {
-	Subject string // one of subjects
+	Table   string // one of tables
+	Subject string
+	Case    string // what is different from the other runs of the table
 	Conns   int
 	Round   int
 
 	Accepted   float64 // a second
 	P50        time.Duration
-	P90        time.Duration
 	P99        time.Duration
 	P999       time.Duration
 	CPU        float64 // microseconds an event, user and system
 	Refused    int
 	Failed     int
 	PeakAnon   int64   // bytes
-	DiskBytes  float64 // an event
+	DiskBytes  float64 // an event, by the disk's own count; 0: not known
 	EndToEnd   float64 // events a second until the last output had the last one
-	Lost       int     // acknowledged and not at an output, both outputs added up
+	Lost       int     // acknowledged and not at an output, all outputs added up
 	Duplicates int64
 	ToReady    time.Duration
 }
 
-func (s *settings) subjects() []string {
-	all := []string{"floor 1", "floor 2", "floor 3", bridgeSubject}
-	if s.shared {
-		all = append(all, sharedSubject)
-	}
-	return all
-}
+// subject is what is measured beside others.
+type subject string
 
-const bridgeSubject = "bridge"
+const (
+	floor1 subject = "floor 1"
+	floor2 subject = "floor 2"
+	floor3 subject = "floor 3"
+	ours   subject = "bridge"
+	shared subject = "bridge, shared queue"
+)
+
+// scenario is one run: a subject, and the load that it gets.
+type scenario struct {
+	table   string
+	subject subject
+	name    string // its row in the table
+	conns   int
+	body    int // bytes added to the documented body
+
+	cert   *certificate // nil: in clear
+	client *tls.Config  // how a client with cert's authority connects
+	fresh  bool         // a connection for each webhook
+
+	// For bridges.
+	capacity int  // dedupe.capacity
+	pairs    int  // outputs, in pairs of syslog and HEC; 0 stands for one pair, and one output more or less is not looked at
+	single   bool // the syslog output alone
+	stuck    bool // beside them an output whose peer accepts and never reads
+	down     bool // beside them an output whose peer refuses connections
+	preload  int  // events that were accepted before a restart; what is down still needs them
+}
 
 // localQueue is the [queue] table of a queue in a run's folder.
 func localQueue(dir string) string { return fmt.Sprintf("directory = %q", filepath.Join(dir, "queue")) }
@@ -55,18 +79,20 @@ func run(ctx context.Context, s *settings) error {
 			return err
 		}
 	}
+	scenarios, err := s.scenarios()
+	if err != nil {
+		return err
+	}
 	var all []measure
 	for round := 1; round <= s.rounds; round++ {
-		for _, conns := range s.conns {
-			for _, subject := range s.subjects() {
-				m, err := one(ctx, s, subject, conns)
-				if err != nil {
-					return fmt.Errorf("%s at %d connections: %w", subject, conns, err)
-				}
-				m.Round = round
-				all = append(all, m)
-				fmt.Println(m.line())
+		for _, c := range scenarios {
+			m, err := s.one(ctx, &c)
+			if err != nil {
+				return fmt.Errorf("%s, %s %s at %d connections: %w", c.table, c.subject, c.name, c.conns, err)
 			}
+			m.Table, m.Subject, m.Case, m.Conns, m.Round = c.table, string(c.subject), c.name, c.conns, round
+			all = append(all, m)
+			fmt.Println(m.line())
 		}
 	}
 	extra, err := extras(ctx, s)
@@ -76,7 +102,8 @@ func run(ctx context.Context, s *settings) error {
 	return writeReport(s, all, extra)
 }
 
-func one(ctx context.Context, s *settings, subject string, conns int) (measure, error) {
+// one makes one run in a folder of its own.
+func (s *settings) one(ctx context.Context, c *scenario) (measure, error) {
 	dir, err := os.MkdirTemp(s.dir, "run-")
 	if err != nil {
 		return measure{}, err
@@ -85,27 +112,26 @@ func one(ctx context.Context, s *settings, subject string, conns int) (measure, 
 	if dir, err = filepath.Abs(dir); err != nil {
 		return measure{}, err
 	}
-	switch subject {
-	case bridgeSubject:
-		return measureBridge(ctx, s, subject, dir, conns, localQueue(dir))
-	case sharedSubject:
+	switch c.subject {
+	case ours:
+		return s.measureBridge(ctx, c, dir, localQueue(dir))
+	case shared:
 		db, table, err := startServers(ctx)
 		if err != nil {
 			return measure{}, err
 		}
 		defer db.remove()
-		return measureBridge(ctx, s, subject, dir, conns, table)
+		return s.measureBridge(ctx, c, dir, table)
 	}
 	file := ""
-	if subject != "floor 1" {
+	if c.subject != floor1 {
 		file = filepath.Join(dir, "log")
 	}
-	p, addr, err := startFloor(ctx, file, subject == "floor 3")
+	p, addr, err := startFloor(ctx, dir, file, c.subject == floor3, c.cert)
 	if err != nil {
 		return measure{}, err
 	}
-	m, _, err := loadRun(ctx, s, p, addr, conns, new(atomic.Int64), newIDSet())
-	m.Subject = subject
+	m, _, err := s.loadRun(ctx, c, p, addr, new(atomic.Int64), newIDSet())
 	if stopErr := p.stop(); err == nil {
 		err = stopErr
 	}
@@ -115,9 +141,13 @@ func one(ctx context.Context, s *settings, subject string, conns int) (measure, 
 // warmUp is not measured: connections, page cache, the Go heap's first growth.
 const warmUp = time.Second
 
+func (s *settings) load(c *scenario, addr string, next *atomic.Int64, acked *idSet) *load {
+	return &load{pad: c.body, addr: addr, conns: c.conns, rate: s.rate, tls: c.client, fresh: c.fresh, next: next, acked: acked}
+}
+
 // loadRun warms up and measures one run against p.
-func loadRun(ctx context.Context, s *settings, p *process, addr string, conns int, next *atomic.Int64, acked *idSet) (measure, time.Time, error) {
-	l := &load{pad: s.body, addr: addr, conns: conns, rate: s.rate, next: next, acked: acked}
+func (s *settings) loadRun(ctx context.Context, c *scenario, p *process, addr string, next *atomic.Int64, acked *idSet) (measure, time.Time, error) {
+	l := s.load(c, addr, next, acked)
 	if _, err := l.run(ctx, warmUp); err != nil {
 		return measure{}, time.Time{}, err
 	}
@@ -136,67 +166,63 @@ func loadRun(ctx context.Context, s *settings, p *process, addr string, conns in
 	}
 	n := float64(max(o.accepted, 1))
 	return measure{
-		Conns: conns, Accepted: float64(o.accepted) / o.elapsed.Seconds(),
-		P50: percentile(o.lat, .5), P90: percentile(o.lat, .9), P99: percentile(o.lat, .99), P999: percentile(o.lat, .999),
+		Accepted: float64(o.accepted) / o.elapsed.Seconds(),
+		P50:      percentile(o.lat, .5), P99: percentile(o.lat, .99), P999: percentile(o.lat, .999),
 		CPU:     float64((after.cpu - before.cpu).Microseconds()) / n,
 		Refused: o.refused, Failed: o.failed, PeakAnon: p.peak.value(),
 		DiskBytes: float64(after.wrote-before.wrote) / n,
 	}, began, nil
 }
 
-func measureBridge(ctx context.Context, s *settings, subject, dir string, conns int, queue string) (measure, error) {
-	receivers, err := startSinks()
+// measureBridge starts a bridge with its receivers, again after the preload, and measures it until the last output has all.
+func (s *settings) measureBridge(ctx context.Context, c *scenario, dir, queue string) (measure, error) {
+	r, err := startReceivers(c)
 	if err != nil {
 		return measure{}, err
 	}
-	defer receivers.close()
-	profile := ""
+	defer r.close()
+	d := &daemon{bin: s.bin, dir: dir, queue: queue, capacity: c.capacity, cert: c.cert, outputs: r.tables()}
+	acked, next := newIDSet(), new(atomic.Int64)
+	if c.preload > 0 {
+		if err := s.fill(ctx, c, d, next, acked, r); err != nil {
+			return measure{}, fmt.Errorf("preload: %w", err)
+		}
+	}
+	before := acked.count.Load()
 	if s.profile {
-		if profile, err = filepath.Abs(filepath.Join(s.report, fmt.Sprintf("profile-%s-%d", strings.ReplaceAll(subject, ", shared queue", "-shared"), conns))); err != nil {
+		if d.profile, err = filepath.Abs(filepath.Join(s.report, "profile-"+strings.NewReplacer(", ", "-", " ", "-").Replace(fmt.Sprint(c.subject, c.name, "-", c.conns)))); err != nil {
 			return measure{}, err
 		}
 	}
-	b, err := startBridge(ctx, s, dir, queue, receivers.syslogAddr, receivers.hecURL, profile)
+	b, err := d.start(ctx)
 	if err != nil {
 		return measure{}, err
 	}
-	acked, next := newIDSet(), new(atomic.Int64)
 	cpuBefore, err := b.now()
-	if err != nil {
-		return measure{}, err
-	}
-	m, began, err := loadRun(ctx, s, b.process, b.addr, conns, next, acked)
 	if err != nil {
 		_ = b.stop()
 		return measure{}, err
 	}
-	warm := acked.count.Load() - int64(m.Accepted*s.duration.Seconds())
-	drained := receivers.wait(ctx, acked, 2*time.Minute)
+	m, began, err := s.loadRun(ctx, c, b.process, b.addr, next, acked)
+	if err != nil {
+		_ = b.stop()
+		return measure{}, err
+	}
+	warm := acked.count.Load() - before - int64(m.Accepted*s.duration.Seconds())
+	drained := r.wait(ctx, acked, 2*time.Minute)
 	cpuAfter, err := b.now()
 	if err != nil {
+		_ = b.stop()
 		return measure{}, err
 	}
 	// The outputs' work belongs to the events, so the CPU is counted until the last one is out, warm-up included.
-	m.CPU = float64((cpuAfter.cpu - cpuBefore.cpu).Microseconds()) / float64(max(acked.count.Load(), 1))
-	m.EndToEnd = float64(acked.count.Load()-max(warm, 0)) / drained.Sub(began).Seconds()
-	m.PeakAnon, m.Subject, m.ToReady = b.peak.value(), subject, b.toReady
+	events := acked.count.Load() - before
+	m.CPU = float64((cpuAfter.cpu - cpuBefore.cpu).Microseconds()) / float64(max(events, 1))
+	m.EndToEnd = float64(events-max(warm, 0)) / drained.Sub(began).Seconds()
+	m.PeakAnon, m.ToReady = b.peak.value(), b.toReady
 	if err := b.stop(); err != nil {
 		return m, err
 	}
-	m.Lost = acked.missing(receivers.syslog) + acked.missing(receivers.hec)
-	m.Duplicates = receivers.syslog.again.Load() + receivers.hec.again.Load()
+	m.Lost, m.Duplicates = r.judge(acked)
 	return m, nil
-}
-
-// wait returns when both sinks have everything that was acknowledged, or after limit.
-func (s *sinks) wait(ctx context.Context, acked *idSet, limit time.Duration) time.Time {
-	deadline := time.Now().Add(limit)
-	for time.Now().Before(deadline) && ctx.Err() == nil {
-		want := acked.count.Load()
-		if s.syslog.count.Load() >= want && s.hec.count.Load() >= want {
-			break
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	return time.Now()
 }

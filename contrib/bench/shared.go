@@ -12,13 +12,9 @@ import (
 	queuepostgres "github.com/linuxguard/linuxguard-bridge/bridge/queue/postgres"
 )
 
-// sharedSubject is the bridge with its queue on PostgreSQL: a primary and a synchronous standby on this machine. Their CPU and disk are
-// not counted as the bridge's.
-const sharedSubject = "bridge, shared queue"
-
 const sharedDatabase = "linuxguard_bridge"
 
-// servers is a primary with its synchronous standby, of one run.
+// servers is a primary with its synchronous standby on this machine, of one run. Their CPU is not counted as the bridge's.
 type servers struct{ primary, standby *postgres.Server }
 
 // startServers makes an empty shared queue and returns the [queue] table for it.
