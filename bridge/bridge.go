@@ -182,7 +182,8 @@ func queueLimits(cfg *config.Config) queue.Limits {
 }
 
 func (b *Bridge) startOutputs(ctx context.Context) error {
-	b.outputs = &outputSet{queue: b.queue, metrics: b.registry, log: b.opts.Log, now: b.opts.Loader.Now, tail: &b.tail, running: map[string]*runningOutput{}}
+	b.outputs = &outputSet{queue: b.queue, metrics: b.registry, log: b.opts.Log, now: b.opts.Loader.Now, tail: &b.tail,
+		drainTimeout: b.opts.DrainTimeout, running: map[string]*runningOutput{}}
 	b.deferStop(b.drain)
 	loaded := b.state.loaded
 	return b.outputs.apply(ctx, b.lifetime, loaded.Config.Outputs, loaded.Outputs)

@@ -21,11 +21,12 @@ import (
 
 // outputSet is the set of workers, one an output. Its methods are called by one goroutine, but for list.
 type outputSet struct {
-	queue   queue.Outputs
-	metrics prometheus.Registerer
-	log     *slog.Logger
-	now     func() time.Time
-	tail    *tail.Hub
+	queue        queue.Outputs
+	metrics      prometheus.Registerer
+	log          *slog.Logger
+	now          func() time.Time
+	tail         *tail.Hub
+	drainTimeout time.Duration // of workers that are replaced or removed
 
 	mu      sync.Mutex
 	running map[string]*runningOutput
@@ -38,7 +39,7 @@ type runningOutput struct {
 }
 
 // apply makes the set what wanted says: workers whose table did not change go on undisturbed, the others are
-// drained within ctx and replaced, removed ones drained and forgotten. open makes an output for each of wanted.
+// drained within f.drainTimeout and replaced, removed ones drained and forgotten. open makes an output for each of wanted.
 // Deliveries go on in the meantime; lifetime bounds the new workers. When the queue can't take the new outputs nothing
 // is changed.
 func (f *outputSet) apply(ctx, lifetime context.Context, wanted []config.Output, open map[string]forward.OpenFunc) error {
@@ -46,7 +47,9 @@ func (f *outputSet) apply(ctx, lifetime context.Context, wanted []config.Output,
 	if _, err := f.queue.Declare(ctx, specs(append(f.leaving(wanted), wanted...))); err != nil {
 		return fmt.Errorf("telling the queue about the outputs: %w", err)
 	}
-	if err := f.stop(ctx, f.stale(wanted)); err != nil { // it is down; its cursor stands behind its last delivery
+	drain, cancel := context.WithTimeout(ctx, f.drainTimeout)
+	defer cancel()
+	if err := f.stop(drain, f.stale(wanted)); err != nil { // it is down; its cursor stands behind its last delivery
 		f.log.Warn("an output did not close in good order", "error", err)
 	}
 	for _, o := range wanted {

@@ -45,7 +45,8 @@ func TestApplyIsWholeOrNothing(t *testing.T) {
 	var log strings.Builder
 	q := &decliningQueue{}
 	registry := prometheus.NewRegistry()
-	set := &outputSet{queue: q, metrics: registry, log: slog.New(slog.NewTextHandler(&log, nil)), now: time.Now, tail: &tail.Hub{}, running: map[string]*runningOutput{}}
+	set := &outputSet{queue: q, metrics: registry, log: slog.New(slog.NewTextHandler(&log, nil)), now: time.Now, tail: &tail.Hub{},
+		drainTimeout: time.Minute, running: map[string]*runningOutput{}}
 	open := func(func() bool, prometheus.Registerer) (outputs.Output, error) {
 		return nil, errors.New("nobody owns it")
 	}

@@ -82,9 +82,7 @@ func (b *Bridge) put(ctx context.Context, loaded *Loaded) (needsRestart []string
 	if err != nil {
 		return nil, fmt.Errorf("the listener refuses the new configuration: %w", err)
 	}
-	drain, cancel := context.WithTimeout(ctx, b.opts.DrainTimeout)
-	defer cancel()
-	if err := b.outputs.apply(drain, b.lifetime, cfg.Outputs, loaded.Outputs); err != nil {
+	if err := b.outputs.apply(ctx, b.lifetime, cfg.Outputs, loaded.Outputs); err != nil {
 		return nil, err
 	}
 	applyHandler()

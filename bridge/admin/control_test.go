@@ -266,6 +266,20 @@ func TestPayloadsCrossTheSocketUnchanged(t *testing.T) {
 	}
 }
 
+// TestListenControlMakesItsFolder: for the service's group, and closed to others.
+func TestListenControlMakesItsFolder(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(t.TempDir(), "run")
+	l, err := admin.ListenControl(t.Context(), filepath.Join(folder, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // the test is over
+	if info, err := os.Stat(folder); err != nil || info.Mode().Perm()&^0o750 != 0 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
 func TestClientSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	_, err := admin.NewClient(filepath.Join(t.TempDir(), "s"), "").Status(context.Background())

@@ -1,7 +1,7 @@
 // Package logging makes the bridge's logger: native journal records under systemd, lines for a terminal, or JSON.
 //
 // Whatever the form, values that came from outside can't break out of it: control characters and terminal escapes are
-// made visible (Clean), one value is cut at 4 KiB and one record at 64 KiB. The level can change while it runs (give
+// made visible (display.Line), one value is cut at 4 KiB and one record at 64 KiB. The level can change while it runs (give
 // a slog.LevelVar). An attribute "event" names a line that matters; in the journal it becomes MESSAGE_ID as well, so
 // that `journalctl MESSAGE_ID=...` finds exactly those lines whatever their wording is in a later release:
 //

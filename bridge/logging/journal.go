@@ -26,7 +26,7 @@ const (
 )
 
 // journalHandler writes records in the journal's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): one datagram of
-// NAME=value lines. Clean leaves no newline in a value, so that the binary form is never needed, and no value can
+// NAME=value lines. display.Line leaves no newline in a value, so that the binary form is never needed, and no value can
 // begin a field of its own. go-systemd's Send isn't used because it writes field names as they come.
 type journalHandler struct {
 	level slog.Leveler

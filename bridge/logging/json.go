@@ -7,7 +7,7 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 )
 
-// newJSONHandler writes one JSON object a line. JSON escapes C0 controls by itself; Clean adds what a terminal would
+// newJSONHandler writes one JSON object a line. JSON escapes C0 controls by itself; display.Line adds what a terminal would
 // obey all the same when somebody looks at the file (C1 controls, bidirectional controls).
 func newJSONHandler(level slog.Leveler, w io.Writer) slog.Handler {
 	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {

@@ -15,7 +15,8 @@ import (
 const Mode = 0o660
 
 // Listen opens a socket at path. One that a killed process left behind is replaced; one that somebody answers, or a
-// path that is not a socket, is an error. Until the mode is set the umask keeps other users out.
+// path that is not a socket, is an error. Until the mode is set a
+// umask that takes others the right to write, as every usual one does, keeps them out.
 func Listen(ctx context.Context, path string) (net.Listener, error) {
 	if err := removeStale(ctx, path); err != nil {
 		return nil, err

@@ -58,7 +58,7 @@ type Options struct {
 	FailureBurst int
 	FailureEvery time.Duration
 
-	// The rest can't be changed by Reload.
+	// The rest can't be changed while the handler runs.
 
 	Queue  queue.Appender
 	Bridge string           // this bridge's name, kept with each event

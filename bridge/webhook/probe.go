@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
+	"net/netip"
 	"sync"
 	"syscall"
 
@@ -22,16 +22,15 @@ type probes struct {
 
 // accepted reports whether c is a probe.
 func (p *probes) accepted(c net.Conn) bool {
-	source := sourceOf(c.RemoteAddr())
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	source := sourceOf(c.RemoteAddr())
 	accepted, ok := p.waiting[source]
-	if !ok || !fromHere(c, parsePeer(c.RemoteAddr().String())) {
-		return false
+	if ok {
+		delete(p.waiting, source)
+		close(accepted)
 	}
-	delete(p.waiting, source)
-	close(accepted)
-	return true
+	return ok
 }
 
 func (p *probes) expect(source string) (accepted <-chan struct{}) {
@@ -51,10 +50,11 @@ func (p *probes) forget(source string) {
 	delete(p.waiting, source)
 }
 
-// sourceOf is what tells a connection of this host from its others: the port, or the name of a unix socket.
+// sourceOf is where a connection comes from, the same for both of its ends.
 func sourceOf(addr net.Addr) string {
 	if tcp, ok := addr.(*net.TCPAddr); ok {
-		return strconv.Itoa(tcp.Port)
+		ap := tcp.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()).String()
 	}
 	return addr.String()
 }
@@ -69,17 +69,35 @@ func (s *Server) Probe(ctx context.Context) error {
 	return nil
 }
 
-func (s *Server) probeOne(ctx context.Context, addr net.Addr) error {
+// probeOne tries the addresses at which this host reaches a listener, one after the other.
+func (s *Server) probeOne(ctx context.Context, addr net.Addr) (err error) {
+	for _, to := range reachable(addr) {
+		if err = s.probeAt(ctx, to); err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// errNoPort is no sign of a listener's health: every port of this host is in use.
+var errNoPort = errors.New("there is no free port to connect from")
+
+func (s *Server) probeAt(ctx context.Context, to net.Addr) error {
 	var source string
 	var accepted <-chan struct{}
+	forget := func() { s.conns.probes.forget(source) }
+	defer func() { forget() }()
 	dialer := net.Dialer{Control: func(_, _ string, c syscall.RawConn) (err error) {
-		if source, err = bindSource(c); err == nil {
+		forget() // net tries some failures again
+		if source, err = bindTo(c, to); err == nil {
 			accepted = s.conns.probes.expect(source)
 		}
 		return err
 	}}
-	c, err := dialer.DialContext(ctx, addr.Network(), reachable(addr))
-	defer func() { s.conns.probes.forget(source) }()
+	c, err := dialer.DialContext(ctx, to.Network(), to.String())
+	if errors.Is(err, errNoPort) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -92,52 +110,67 @@ func (s *Server) probeOne(ctx context.Context, addr net.Addr) error {
 	}
 }
 
-// bindSource has the kernel choose where a connection will come from (unix(7): autobind).
-func bindSource(c syscall.RawConn) (source string, err error) {
+// bindTo binds a socket to the address that it will connect to, at a port that the kernel chooses: from there the
+// kernel would choose another one of this host's for some. A unix socket gets a name (unix(7), autobind).
+func bindTo(c syscall.RawConn, to net.Addr) (source string, err error) {
 	var failed error
-	err = c.Control(func(fd uintptr) {
-		source, failed = bindAny(int(fd))
-	})
+	err = c.Control(func(fd uintptr) { source, failed = bindSocket(int(fd), to) })
 	return source, errors.Join(err, failed)
 }
 
-func bindAny(fd int) (source string, err error) {
-	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+func bindSocket(fd int, to net.Addr) (source string, err error) {
+	err = unix.Bind(fd, sockaddr(to))
+	if errors.Is(err, unix.EADDRINUSE) {
+		return "", errNoPort
+	}
 	if err != nil {
-		return "", err
-	}
-	var any unix.Sockaddr = &unix.SockaddrUnix{}
-	switch domain {
-	case unix.AF_INET:
-		any = &unix.SockaddrInet4{}
-	case unix.AF_INET6:
-		any = &unix.SockaddrInet6{}
-	}
-	if err := unix.Bind(fd, any); err != nil {
 		return "", fmt.Errorf("bind: %w", err)
 	}
 	bound, err := unix.Getsockname(fd)
+	if err != nil {
+		return "", fmt.Errorf("getsockname: %w", err)
+	}
 	switch bound := bound.(type) {
 	case *unix.SockaddrInet4:
-		return strconv.Itoa(bound.Port), nil
+		return sourceOf(&net.TCPAddr{IP: bound.Addr[:], Port: bound.Port}), nil
 	case *unix.SockaddrInet6:
-		return strconv.Itoa(bound.Port), nil
+		zone, _ := to.(*net.TCPAddr)
+		return sourceOf(&net.TCPAddr{IP: bound.Addr[:], Port: bound.Port, Zone: zone.Zone}), nil
 	case *unix.SockaddrUnix:
 		return bound.Name, nil
 	}
-	return "", fmt.Errorf("getsockname: %w", err)
+	return "", fmt.Errorf("bound to %T", bound)
 }
 
-// reachable is the address at which this host reaches a listener: that of all interfaces by loopback.
-func reachable(addr net.Addr) string {
+// sockaddr is an address of this host, at any port.
+func sockaddr(addr net.Addr) unix.Sockaddr {
 	tcp, ok := addr.(*net.TCPAddr)
-	if !ok || !tcp.IP.IsUnspecified() {
-		return addr.String()
+	if !ok {
+		return &unix.SockaddrUnix{}
 	}
-	loopback := *tcp
-	loopback.IP = net.IPv6loopback
+	if ip := tcp.IP.To4(); ip != nil {
+		return &unix.SockaddrInet4{Addr: [4]byte(ip)}
+	}
+	to := &unix.SockaddrInet6{Addr: [16]byte(tcp.IP.To16())}
+	if link, err := net.InterfaceByName(tcp.Zone); err == nil {
+		to.ZoneId = uint32(link.Index) //nolint:gosec // never negative
+	}
+	return to
+}
+
+// reachable are the addresses at which this host may reach a listener: that of all interfaces by loopback, where a host
+// without IPv6 has one of IPv4 alone.
+func reachable(addr net.Addr) []net.Addr {
+	tcp, ok := addr.(*net.TCPAddr)
+	switch {
+	case ok && tcp.IP.To4() == nil && tcp.IP.IsLinkLocalUnicast() && tcp.Zone == "":
+		return nil // net doesn't tell the zone of such a listener, and without it nobody can connect
+	case !ok || !tcp.IP.IsUnspecified():
+		return []net.Addr{addr}
+	}
+	v4 := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: tcp.Port}
 	if tcp.IP.To4() != nil {
-		loopback.IP = net.IPv4(127, 0, 0, 1)
+		return []net.Addr{v4}
 	}
-	return loopback.String()
+	return []net.Addr{&net.TCPAddr{IP: net.IPv6loopback, Port: tcp.Port}, v4}
 }

@@ -19,6 +19,7 @@ func TestProbe(t *testing.T) {
 			s.Plaintext, s.Listen = true, []string{"0.0.0.0:0", "[::]:0", "unix:" + filepath.Join(t.TempDir(), "s")}
 			s.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 		},
+		"an address from which the kernel would not connect": func(_ *Options, s *ServerOptions) { s.Listen = []string{"127.0.0.5:0", "[::ffff:127.0.0.6]:0"} },
 		"client certificates, nobody allowed": func(o *Options, s *ServerOptions) {
 			s.ClientCAFile = filepath.Join(t.TempDir(), "clients.pem")
 			writeFile(t, s.ClientCAFile, newAuthority(t).pem())
@@ -27,7 +28,7 @@ func TestProbe(t *testing.T) {
 		"full": func(_ *Options, s *ServerOptions) { s.MaxConnections = 1 },
 	} {
 		rig := newRig(t, change)
-		idle, err := net.Dial(rig.server.Addrs()[0].Network(), reachable(rig.server.Addrs()[0]))
+		idle, err := net.Dial(rig.server.Addrs()[0].Network(), reachable(rig.server.Addrs()[0])[0].String())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -117,6 +117,9 @@ func (o *ServerOptions) keepFixed(running *ServerOptions) {
 	if o.protection() != running.protection() {
 		o.TLSCert, o.TLSKey, o.ClientCAFile = running.TLSCert, running.TLSKey, running.ClientCAFile
 	}
+	if running.Plaintext && (!o.Plaintext || !slices.Equal(o.Listen, running.Listen)) {
+		o.TrustedProxies = running.TrustedProxies // who may send in clear to the addresses that stay
+	}
 	o.Listen, o.ACME, o.Plaintext = running.Listen, running.ACME, running.Plaintext
 	o.HeaderTimeout, o.ReadTimeout, o.WriteTimeout = running.HeaderTimeout, running.ReadTimeout, running.WriteTimeout
 	o.IdleTimeout, o.MaxHeaderBytes = running.IdleTimeout, running.MaxHeaderBytes

@@ -28,7 +28,7 @@ type Server struct {
 	acme  *acmeManager  // nil without ACME
 	http  *http.Server
 
-	mu        sync.Mutex // orders Start, Reload and Shutdown
+	mu        sync.Mutex // orders Start, Prepare and Shutdown
 	listeners []net.Listener
 	stop      context.CancelFunc // ends the goroutines
 	running   sync.WaitGroup     // the goroutines, but those that accept
@@ -38,7 +38,7 @@ type Server struct {
 	metrics   *serverMetrics
 }
 
-// NewServer returns a Server that does not listen yet, or every error of opts at once. Certificate files are read.
+// NewServer returns a Server that does not listen yet, or why opts can't work. Certificate files are read.
 func NewServer(opts ServerOptions, handler http.Handler) (*Server, error) {
 	opts.setDefaults()
 	s := &Server{log: opts.Log, conns: newConns(opts.Now, opts.Log), failed: make(chan error, 1)}

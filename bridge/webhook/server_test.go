@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -73,6 +74,29 @@ func TestServerOptionsAreChecked(t *testing.T) {
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: got %v, want %q", c.opts, err, c.want)
 		}
+	}
+}
+
+// TestPlaintextKeepsItsProxies: a reload that leaves the addresses in clear as they are until a restart leaves them closed
+// to others, too.
+func TestPlaintextKeepsItsProxies(t *testing.T) {
+	t.Parallel()
+	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	rig := newRig(t, func(_ *Options, s *ServerOptions) {
+		s.Plaintext, s.Listen, s.TrustedProxies = true, []string{"0.0.0.0:0"}, proxies
+	})
+	elsewhere := rig.srvOpts
+	elsewhere.Listen, elsewhere.TrustedProxies = []string{"127.0.0.1:0"}, nil
+	if needs, err := rig.reload(elsewhere); err != nil || len(needs) != 1 {
+		t.Fatalf("needs %q, %v", needs, err)
+	}
+	if peers := rig.server.conns.peers.Load(); peers == nil || !slices.Equal(*peers, proxies) {
+		t.Errorf("who may connect in clear: %v", peers)
+	}
+	fewer := rig.srvOpts
+	fewer.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
+	if _, err := rig.reload(fewer); err != nil || !slices.Equal(*rig.server.conns.peers.Load(), fewer.TrustedProxies) {
+		t.Errorf("other proxies at the same addresses: %v, %v", rig.server.conns.peers.Load(), err)
 	}
 }
 

@@ -22,8 +22,8 @@ const (
 	DefaultMaxHeaderBytes = 8 << 10
 )
 
-// ServerOptions configures a Server. Zero values mean the defaults. Exactly one of TLSCert with TLSKey, ACME and
-// Plaintext says how connections are protected.
+// ServerOptions configures a Server. Zero values mean the defaults. One of TLSCert with TLSKey, ACME and Plaintext
+// says how connections are protected.
 type ServerOptions struct {
 	Listen    []string       // host:port or unix:/path
 	Listeners []net.Listener // already open, handed over by systemd; closed on Shutdown
@@ -42,7 +42,7 @@ type ServerOptions struct {
 	IdleTimeout    time.Duration // between two requests
 	MaxHeaderBytes int
 
-	// The rest can't be changed by Reload.
+	// The rest can't be changed by Prepare.
 
 	HTTP2          bool             // offered to clients; most attacks on a receiver need it, and no webhook sender does
 	StateDirectory string           // for ACME's account and certificates

@@ -36,12 +36,15 @@ type settings struct {
 	capacity int // dedupe.capacity
 	profile  bool
 	shared   bool   // also measure a bridge whose queue is on PostgreSQL
+	peer     bool   // also measure an OpenTelemetry Collector
 	tls      bool   // the table with TLS instead
 	growth   bool   // the table of what grows instead
 	baseline string // file of published reports
 	publish  bool   // put the report there
 	backlog  int    // events queued while the outputs are down; 0: none
 	soak     time.Duration
+
+	peerBinary string
 }
 
 func main() {
@@ -76,6 +79,7 @@ func parse(args []string) (*settings, error) {
 	f.IntVar(&s.body, "body", 0, "`bytes` to add to each body, in its description")
 	f.IntVar(&s.capacity, "capacity", 100_000, "dedupe.capacity of the bridge")
 	f.BoolVar(&s.shared, "postgres", false, "also measure a bridge with its queue on PostgreSQL, a primary and a synchronous standby on this machine")
+	f.BoolVar(&s.peer, "peer", false, "also measure an OpenTelemetry Collector with durable queues; the first time it is compiled, which takes minutes")
 	f.BoolVar(&s.profile, "profile", false, "write CPU, heap, mutex and block profiles of the bridge, one run each connection count")
 	f.BoolVar(&s.tls, "tls", false, "make the table with TLS instead: three kinds of keys, kept, new and resumed connections")
 	f.BoolVar(&s.growth, "growth", false, "make the table of growth instead: backlog, memory of deliveries, outputs, bodies, a peer that never reads")

@@ -38,11 +38,12 @@ type measure struct {
 type subject string
 
 const (
-	floor1 subject = "floor 1"
-	floor2 subject = "floor 2"
-	floor3 subject = "floor 3"
-	ours   subject = "bridge"
-	shared subject = "bridge, shared queue"
+	floor1  subject = "floor 1"
+	floor2  subject = "floor 2"
+	floor3  subject = "floor 3"
+	ours    subject = "bridge"
+	shared  subject = "bridge, shared queue"
+	peerOne subject = "OpenTelemetry Collector"
 )
 
 // scenario is one run: a subject, and the load that it gets.
@@ -78,6 +79,13 @@ func run(ctx context.Context, s *settings) error {
 		if err := os.MkdirAll(d, 0o750); err != nil {
 			return err
 		}
+	}
+	if s.peer {
+		binary, err := buildPeer(ctx)
+		if err != nil {
+			return fmt.Errorf("building the OpenTelemetry Collector: %w", err)
+		}
+		s.peerBinary = binary
 	}
 	scenarios, err := s.scenarios()
 	if err != nil {
@@ -122,6 +130,9 @@ func (s *settings) one(ctx context.Context, c *scenario) (measure, error) {
 		}
 		defer db.remove()
 		return s.measureBridge(ctx, c, dir, table)
+	}
+	if c.subject == peerOne {
+		return s.measurePeer(ctx, c, dir)
 	}
 	file := ""
 	if c.subject != floor1 {
@@ -188,7 +199,6 @@ func (s *settings) measureBridge(ctx context.Context, c *scenario, dir, queue st
 			return measure{}, fmt.Errorf("preload: %w", err)
 		}
 	}
-	before := acked.count.Load()
 	if s.profile {
 		if d.profile, err = filepath.Abs(filepath.Join(s.report, "profile-"+strings.NewReplacer(", ", "-", " ", "-").Replace(fmt.Sprint(c.subject, c.name, "-", c.conns)))); err != nil {
 			return measure{}, err
@@ -198,31 +208,36 @@ func (s *settings) measureBridge(ctx context.Context, c *scenario, dir, queue st
 	if err != nil {
 		return measure{}, err
 	}
-	cpuBefore, err := b.now()
+	m, err := s.loadAndDrain(ctx, c, b.process, b.addr, r, next, acked)
+	m.ToReady = b.toReady
+	if stopErr := b.stop(); err == nil {
+		err = stopErr
+	}
+	return m, err
+}
+
+// loadAndDrain measures one run against p until the last receiver has all that was acknowledged.
+func (s *settings) loadAndDrain(ctx context.Context, c *scenario, p *process, addr string, r *receivers, next *atomic.Int64, acked *idSet) (measure, error) {
+	before := acked.count.Load()
+	cpuBefore, err := p.now()
 	if err != nil {
-		_ = b.stop()
 		return measure{}, err
 	}
-	m, began, err := s.loadRun(ctx, c, b.process, b.addr, next, acked)
+	m, began, err := s.loadRun(ctx, c, p, addr, next, acked)
 	if err != nil {
-		_ = b.stop()
 		return measure{}, err
 	}
-	warm := acked.count.Load() - before - int64(m.Accepted*s.duration.Seconds())
+	events := acked.count.Load() - before
+	warm := events - int64(m.Accepted*s.duration.Seconds())
 	drained := r.wait(ctx, acked, 2*time.Minute)
-	cpuAfter, err := b.now()
+	cpuAfter, err := p.now()
 	if err != nil {
-		_ = b.stop()
 		return measure{}, err
 	}
 	// The outputs' work belongs to the events, so the CPU is counted until the last one is out, warm-up included.
-	events := acked.count.Load() - before
 	m.CPU = float64((cpuAfter.cpu - cpuBefore.cpu).Microseconds()) / float64(max(events, 1))
 	m.EndToEnd = float64(events-max(warm, 0)) / drained.Sub(began).Seconds()
-	m.PeakAnon, m.ToReady = b.peak.value(), b.toReady
-	if err := b.stop(); err != nil {
-		return m, err
-	}
+	m.PeakAnon = p.peak.value()
 	m.Lost, m.Duplicates = r.judge(acked)
 	return m, nil
 }

@@ -24,6 +24,9 @@ func (s *settings) scenarios() ([]scenario, error) {
 	if s.shared {
 		subjects = append(subjects, shared)
 	}
+	if s.peer {
+		subjects = append(subjects, peerOne)
+	}
 	var all []scenario
 	for _, conns := range s.conns {
 		for _, one := range subjects {

@@ -47,19 +47,28 @@ func (s *idSet) missing(other *idSet) int {
 	return n
 }
 
-// addAll notes every signal_id in text; mark is what stands before the number.
-func (s *idSet) addAll(text, mark []byte) {
+// idName stands before each signal's number once: signal_id="sig_... in structured data, "signal_id":"sig_... in JSON,
+// and with its quotes escaped in JSON within JSON.
+var idName, idPrefix = []byte("signal_id"), []byte("sig_")
+
+// addAll notes every signal_id in text.
+func (s *idSet) addAll(text []byte) {
 	for {
-		i := bytes.Index(text, mark)
-		if i < 0 || len(text) < i+len(mark)+idDigits {
+		i := bytes.Index(text, idName)
+		if i < 0 {
 			return
 		}
+		text = text[i+len(idName):]
+		at := bytes.Index(text[:min(len(text), 12)], idPrefix)
+		if at < 0 || len(text) < at+len(idPrefix)+idDigits {
+			continue
+		}
 		var id int64
-		for _, c := range text[i+len(mark) : i+len(mark)+idDigits] {
+		for _, c := range text[at+len(idPrefix) : at+len(idPrefix)+idDigits] {
 			id = id*10 + int64(c-'0')
 		}
 		s.add(id)
-		text = text[i+len(mark)+idDigits:]
+		text = text[at+len(idPrefix)+idDigits:]
 	}
 }
 
@@ -110,8 +119,6 @@ func (s *sinks) acceptSyslog() {
 	}
 }
 
-var syslogMark = []byte(`signal_id="sig_`)
-
 // readSyslog takes octet-counted frames apart.
 func (s *sinks) readSyslog(conn net.Conn) error {
 	in := bufio.NewReaderSize(conn, 256<<10)
@@ -128,13 +135,11 @@ func (s *sinks) readSyslog(conn net.Conn) error {
 		if err != nil {
 			return err
 		}
-		s.syslog.addAll(frame, syslogMark)
+		s.syslog.addAll(frame)
 		s.bytes.Add(int64(n))
 		_, _ = in.Discard(n)
 	}
 }
-
-var hecMark = []byte(`"signal_id":"sig_`)
 
 func (s *sinks) event(w http.ResponseWriter, r *http.Request) {
 	if err := s.readEvents(r); err != nil {
@@ -171,6 +176,6 @@ func (s *sinks) readEvents(r *http.Request) error {
 		return errors.New("no data")
 	}
 	s.bytes.Add(max(r.ContentLength, 0))
-	s.hec.addAll(text.Bytes(), hecMark)
+	s.hec.addAll(text.Bytes())
 	return nil
 }

@@ -96,7 +96,7 @@ func TestRELPAnswer(t *testing.T) {
 		ok   bool
 	}{
 		{"200 OK", 200, "", "", true}, {"200", 200, "", "", true}, {"200 OK\na=b\nc=d", 200, "", "a=b\nc=d", true},
-		{"500 no\x1b[31m\nx", 500, "no?[31m", "x", true}, {"500", 500, "", "", true}, {"200\nx", 200, "", "x", true},
+		{"500 no\x1b[31m\nx", 500, `no\x1b[31m`, "x", true}, {"500", 500, "", "", true}, {"200\nx", 200, "", "x", true},
 		{"", 0, "", "", false}, {"20", 0, "", "", false}, {"2000 OK", 0, "", "", false}, {"ok", 0, "", "", false},
 	} {
 		a, err := parseRELPAnswer([]byte(c.data))

@@ -52,7 +52,7 @@ func openSession(ctx context.Context, d *dialed, reader *relpReader, version str
 		case f.txnr == 0:
 			continue
 		case f.txnr != 1 || string(f.command) != "rsp":
-			return relpOffers{}, fmt.Errorf("%w: %q for transaction %d instead of the answer to open", errRELP, display.Excerpt(string(f.command), maxPeerText), f.txnr)
+			return relpOffers{}, fmt.Errorf("%w: %q for transaction %d instead of the answer to open", errRELP, f.command, f.txnr)
 		}
 		return checkOpen(f.data)
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/linuxguard/linuxguard-bridge/bridge/display"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 )
 
@@ -49,7 +48,7 @@ func (r *relp) handle(f relpFrame) error {
 		return nil
 	}
 	if string(f.command) != "rsp" {
-		return fmt.Errorf("%w: the peer sent the command %q", errRELP, display.Excerpt(string(f.command), maxPeerText))
+		return fmt.Errorf("%w: the peer sent the command %q", errRELP, f.command)
 	}
 	r.mu.Lock()
 	goodbye := r.closeTxnr

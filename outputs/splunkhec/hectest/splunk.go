@@ -120,7 +120,7 @@ func (s *Splunk) authorised(w http.ResponseWriter, r *http.Request) bool {
 		Answer(w, 403, 1, "Token disabled")
 	case s.Ack && c == "":
 		Answer(w, 400, 10, "Data channel is missing")
-	case c != "" && uuid.Validate(c) != nil:
+	case c != "" && (len(c) != 36 || uuid.Validate(c) != nil):
 		Answer(w, 400, 11, "Invalid data channel")
 	default:
 		return true

@@ -56,7 +56,9 @@ func newOutput(env outputs.Env, decode func(any) error) (outputs.Output, []outpu
 }
 
 // Send implements outputs.Output.
-func (o *output) Send(_ context.Context, batch []outputs.Record, done func(error)) { done(o.write(batch)) }
+func (o *output) Send(_ context.Context, batch []outputs.Record, done func(error)) {
+	done(o.write(batch))
+}
 
 func (o *output) write(batch []outputs.Record) error {
 	if err := o.env.CheckOwner(); err != nil {
