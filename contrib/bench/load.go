@@ -34,6 +34,7 @@ type load struct {
 	conns int
 	tls   *tls.Config   // nil: in clear
 	fresh bool          // a new connection for each webhook; its time counts
+	plain bool          // an answer of 200 says no more than that
 	rate  int           // requests a second in all; 0: closed loop
 	next  *atomic.Int64 // number of the next signal, over all runs against one daemon
 	acked *idSet
@@ -103,7 +104,7 @@ func (c *client) send(ctx context.Context, id int64) (status int, err error) {
 		}
 		c.in.Reset(c.conn)
 	}
-	status, err = c.p.post(c.conn, c.in, id)
+	status, err = c.p.post(c.conn, c.in, id, c.plain)
 	if c.fresh || err != nil {
 		c.close()
 	}
@@ -205,7 +206,7 @@ func newPayload(pad int) *payload {
 }
 
 // post sends the signal id and reads the answer.
-func (p *payload) post(conn net.Conn, in *bufio.Reader, id int64) (int, error) {
+func (p *payload) post(conn net.Conn, in *bufio.Reader, id int64, plain bool) (int, error) {
 	for _, at := range p.ids {
 		v := id
 		for i := idDigits - 1; i >= 0; i-- {
@@ -226,11 +227,12 @@ func (p *payload) post(conn net.Conn, in *bufio.Reader, id int64) (int, error) {
 	if _, err := conn.Write(p.request); err != nil {
 		return 0, err
 	}
-	return readAnswer(in)
+	return readAnswer(in, plain)
 }
 
-// readAnswer reads one HTTP/1.1 answer with a Content-Length and returns its status, 0 for a 200 that isn't "accepted".
-func readAnswer(in *bufio.Reader) (int, error) {
+// readAnswer reads one HTTP/1.1 answer with a Content-Length and returns its status. Unless plain is true it is 0 for a 200
+// that isn't "accepted".
+func readAnswer(in *bufio.Reader, plain bool) (int, error) {
 	line, err := in.ReadSlice('\n')
 	if err != nil {
 		return 0, err
@@ -264,7 +266,7 @@ func readAnswer(in *bufio.Reader) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if status == http.StatusOK && !bytes.Contains(body, []byte("accepted")) {
+	if status == http.StatusOK && !plain && !bytes.Contains(body, []byte("accepted")) {
 		status = 0 // taken, and not forwarded: a duplicate, or in the quarantine
 	}
 	_, err = in.Discard(length)

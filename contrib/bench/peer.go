@@ -25,6 +25,9 @@ receivers:
   webhookevent:
     endpoint: 127.0.0.1:%d
     path: ` + hookPath + `
+    read_timeout: 10s
+    write_timeout: 10s
+    keep_alives_enabled: true
 processors:
   transform:
     log_statements:
@@ -58,10 +61,13 @@ service:
     logs:
       level: error
   pipelines:
-    logs:
+    logs/hec:
+      receivers: [webhookevent]
+      exporters: [splunk_hec]
+    logs/syslog:
       receivers: [webhookevent]
       processors: [transform]
-      exporters: [splunk_hec, syslog]
+      exporters: [syslog]
 `
 
 // buildPeer compiles the collector, which is a module of its own, into the cache. The first time takes minutes.

@@ -153,7 +153,7 @@ func (s *settings) one(ctx context.Context, c *scenario) (measure, error) {
 const warmUp = time.Second
 
 func (s *settings) load(c *scenario, addr string, next *atomic.Int64, acked *idSet) *load {
-	return &load{pad: c.body, addr: addr, conns: c.conns, rate: s.rate, tls: c.client, fresh: c.fresh, next: next, acked: acked}
+	return &load{pad: c.body, addr: addr, conns: c.conns, rate: s.rate, tls: c.client, fresh: c.fresh, plain: c.subject == peerOne, next: next, acked: acked}
 }
 
 // loadRun warms up and measures one run against p.
