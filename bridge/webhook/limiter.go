@@ -22,7 +22,8 @@ const (
 	totalLogEvery   = 50 * time.Millisecond
 )
 
-// bucket is a token bucket: burst at once, then one every interval. The zero value is full.
+// bucket is a token bucket: burst at once, then one every interval. The zero value is full. There are two for each of
+// maxVisitors, and x/time's Limiter takes three times the memory.
 type bucket struct {
 	emptyAt time.Time // when the debt is paid off: the bucket is full again
 }
