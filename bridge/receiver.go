@@ -108,7 +108,7 @@ func (b *Bridge) startAdmin(ctx context.Context) error {
 		Source: b, Queue: b.queue, Metrics: b.registry, Log: b.opts.Log, Now: b.opts.Loader.Now, Access: adminAccess(cfg),
 		Reload: b.AskReload, Tail: &b.tail,
 	})
-	if err := b.registry.Register(admin.NewCollector(b, b.queue)); err != nil {
+	if err := b.registry.Register(admin.NewCollector(b, b.queue, b.opts.Loader.Now)); err != nil {
 		return err
 	}
 	control, err := admin.ListenControl(ctx, cfg.Admin.Socket)

@@ -9,23 +9,26 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
-// Collector shows the parts of Source's report that no other part counts: build, configuration, readiness and
-// certificates. Register it once.
+// Collector shows the parts of Source's report that no other part counts: build, configuration, readiness,
+// certificates, and how old the oldest event is that waits for an output, which says whether an output keeps up.
+// Register it once.
 type Collector struct {
 	source Source
 	queue  queue.Reporter
+	now    func() time.Time
 
-	build, start, ready, config, loaded, reloadOK, reloadAt, expiry *prometheus.Desc
+	build, start, ready, config, loaded, reloadOK, reloadAt, expiry, lag *prometheus.Desc
 }
 
 // NewCollector returns a Collector over source and its queue.
-func NewCollector(source Source, queue queue.Reporter) *Collector {
+func NewCollector(source Source, queue queue.Reporter, now func() time.Time) *Collector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("linuxguard_bridge_"+name, help, labels, nil)
 	}
 	return &Collector{
 		source:   source,
 		queue:    queue,
+		now:      now,
 		build:    desc("build_info", "Always 1; the labels say which build runs.", "version", "goversion"),
 		start:    desc("start_timestamp_seconds", "When the process became this bridge, in seconds since 1970."),
 		ready:    desc("ready", "1 when /readyz answers 200, else 0."),
@@ -34,12 +37,13 @@ func NewCollector(source Source, queue queue.Reporter) *Collector {
 		reloadOK: desc("config_last_reload_successful", "1 when the last reload succeeded or there was none, else 0."),
 		reloadAt: desc("config_last_reload_timestamp_seconds", "When the last reload was tried, in seconds since 1970; 0 for never."),
 		expiry:   desc("certificate_expiry_timestamp_seconds", "When the certificate ends, in seconds since 1970.", "certificate"),
+		lag:      desc("output_oldest_age_seconds", "Age of the oldest event that waits for the output; 0 when none waits.", "output"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.build, c.start, c.ready, c.config, c.loaded, c.reloadOK, c.reloadAt, c.expiry} {
+	for _, d := range []*prometheus.Desc{c.build, c.start, c.ready, c.config, c.loaded, c.reloadOK, c.reloadAt, c.expiry, c.lag} {
 		ch <- d
 	}
 }
@@ -50,9 +54,10 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
+	q := c.queue.Status()
 	gauge(c.build, 1, r.Version, runtime.Version())
 	gauge(c.start, seconds(r.StartedAt))
-	gauge(c.ready, oneIf(Judge(r, c.queue.Status()).Ready))
+	gauge(c.ready, oneIf(Judge(r, q).Ready))
 	gauge(c.config, 1, r.Config.Hash)
 	gauge(c.loaded, seconds(r.Config.LoadedAt))
 	gauge(c.reloadOK, oneIf(r.Config.LastReloadError == ""))
@@ -64,32 +69,12 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(c.expiry, seconds(cert.NotAfter), cert.Name)
 		}
 	}
-}
-
-// lagCollector shows how old the oldest event is that waits for an output: the one figure that says whether an output
-// keeps up. Server serves it beside the registry that it is handed.
-type lagCollector struct {
-	queue queue.Reporter
-	now   func() time.Time
-	age   *prometheus.Desc
-}
-
-func newLagCollector(q queue.Reporter, now func() time.Time) *lagCollector {
-	return &lagCollector{queue: q, now: now, age: prometheus.NewDesc("linuxguard_bridge_output_oldest_age_seconds",
-		"Age of the oldest event that waits for the output; 0 when none waits.", []string{"output"}, nil)}
-}
-
-// Describe implements prometheus.Collector.
-func (c *lagCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.age }
-
-// Collect implements prometheus.Collector.
-func (c *lagCollector) Collect(ch chan<- prometheus.Metric) {
-	for _, o := range c.queue.Status().Outputs {
+	for _, o := range q.Outputs {
 		age := 0.0
 		if o.Queued > 0 && !o.Oldest.IsZero() {
 			age = max(0, c.now().Sub(o.Oldest).Seconds())
 		}
-		ch <- prometheus.MustNewConstMetric(c.age, prometheus.GaugeValue, age, o.Name)
+		gauge(c.lag, age, o.Name)
 	}
 }
 

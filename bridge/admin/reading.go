@@ -9,15 +9,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // readingRoutes is the HTTP listener: it shows, and changes nothing.
 func (s *Server) readingRoutes() http.Handler {
-	own := prometheus.NewRegistry()
-	own.MustRegister(newLagCollector(s.opts.Queue, s.opts.Now))
-	metrics := promhttp.HandlerFor(prometheus.Gatherers{s.opts.Metrics, own}, promhttp.HandlerOpts{
+	metrics := promhttp.HandlerFor(s.opts.Metrics, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4, Timeout: 20 * time.Second,
 	})
 	mux := http.NewServeMux()

@@ -216,7 +216,7 @@ func TestExposure(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	b := admintest.New(quiet())
-	problems, err := testutil.CollectAndLint(admin.NewCollector(b.Source, b.Queue))
+	problems, err := testutil.CollectAndLint(admin.NewCollector(b.Source, b.Queue, admintest.Now))
 	if err != nil || len(problems) > 0 {
 		t.Errorf("promtool's rules: %v %v", problems, err)
 	}
@@ -242,7 +242,7 @@ func TestMetricsSurviveTwoCertificatesOfOneName(t *testing.T) {
 	t.Parallel()
 	b := admintest.New(quiet())
 	b.Source.Says.Certificates = append(b.Source.Says.Certificates, b.Source.Says.Certificates...)
-	if n := testutil.CollectAndCount(admin.NewCollector(b.Source, b.Queue), "linuxguard_bridge_certificate_expiry_timestamp_seconds"); n != 1 {
+	if n := testutil.CollectAndCount(admin.NewCollector(b.Source, b.Queue, admintest.Now), "linuxguard_bridge_certificate_expiry_timestamp_seconds"); n != 1 {
 		t.Errorf("%d series", n)
 	}
 }

@@ -234,7 +234,7 @@ func New(log *slog.Logger) *Bridge {
 		"forged\x1b": {{At: Now().Add(-time.Hour), Status: 401, Reason: "signature", Endpoint: "linuxguard", Address: "198.51.100.9"}},
 	}}, Queue: q, Tail: &tail.Hub{}}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(admin.NewCollector(b.Source, q))
+	registry.MustRegister(admin.NewCollector(b.Source, q, Now))
 	b.Server = admin.New(admin.Options{Source: b.Source, Queue: q, Metrics: registry, Log: log, Now: Now, Tail: b.Tail})
 	return b
 }
