@@ -19,13 +19,15 @@ func Error(err error) string { return strings.ReplaceAll(strings.TrimSpace(err.E
 // Lines is Line for a text of several lines: newlines and tabs stay.
 func Lines(text string) string { return clean(text, true) }
 
-// Excerpt is the beginning of a text on one line, at most limit bytes and a mark: blanks and line breaks become one space.
+// Excerpt is the beginning of a text on one line, in at most limit bytes with the mark of what is left out. Blanks and line
+// breaks become one space.
 func Excerpt(text string, limit int) string {
+	const mark = "..."
 	text = Line(strings.Join(strings.Fields(text), " "))
 	if len(text) <= limit {
 		return text
 	}
-	return strings.ToValidUTF8(text[:limit], "") + "..."
+	return strings.ToValidUTF8(text[:max(0, limit-len(mark))], "") + mark
 }
 
 func clean(text string, lines bool) string {
