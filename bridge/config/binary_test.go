@@ -19,14 +19,14 @@ func TestBinary(t *testing.T) {
 	t.Parallel()
 	binary := build(t)
 	for _, c := range ruleCases(t) {
-		text := textOf(c, "config.toml")
+		text := c.Must(t, "config.toml")
 		if c.Name == "tls-expired" || worldOnly(text) {
 			continue // check is strict: tls-expired-strict is the case for it
 		}
 		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()
 			got := checkWith(t, binary, text)
-			if w, g := comparable(textOf(c, "want")), comparable(got); !slices.Equal(g, w) {
+			if w, g := comparable(c.Must(t, "want")), comparable(got); !slices.Equal(g, w) {
 				t.Errorf("got\n%s\nwant\n%s", strings.Join(g, "\n"), strings.Join(w, "\n"))
 			}
 		})

@@ -15,7 +15,7 @@ import (
 func addCases(f *testing.F) {
 	f.Helper()
 	for _, c := range ruleCases(f) {
-		f.Add(textOf(c, "config.toml"))
+		f.Add(c.Must(f, "config.toml"))
 	}
 }
 

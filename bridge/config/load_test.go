@@ -26,19 +26,13 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // ruleCases are the cases of TestRules.
 func ruleCases(t testing.TB) []*golden.Case { return golden.Cases(t, "testdata/rules", 80) }
 
-// textOf is what stands under a name of a case.
-func textOf(c *golden.Case, name string) string {
-	text, _ := c.Text(name)
-	return text
-}
-
 // TestRules loads config.toml of every case and compares the report with want.
 func TestRules(t *testing.T) {
 	t.Parallel()
 	for _, c := range ruleCases(t) {
 		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()
-			text := textOf(c, "config.toml")
+			text := c.Must(t, "config.toml")
 			w := newWorld(t)
 			cfg, report := w.load(text, circumstances(text))
 			var b bytes.Buffer
@@ -50,7 +44,7 @@ func TestRules(t *testing.T) {
 				c.Set("want", got)
 				c.Write(t)
 			}
-			if want := textOf(c, "want"); got != want {
+			if want := c.Must(t, "want"); got != want {
 				t.Errorf("got\n%swant\n%s", got, want)
 			}
 			if (cfg == nil) != (report.Err() != nil) {
@@ -123,7 +117,7 @@ func TestEveryRuleIsTested(t *testing.T) {
 	t.Parallel()
 	var shown strings.Builder
 	for _, c := range ruleCases(t) {
-		shown.WriteString(textOf(c, "want"))
+		shown.WriteString(c.Must(t, "want"))
 	}
 	formats := ruleTexts(t)
 	if len(formats) < 60 {

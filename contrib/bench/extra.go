@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
@@ -31,23 +30,10 @@ func extras(ctx context.Context, s *settings) ([]string, error) {
 	return lines, nil
 }
 
-// inFolder calls do with a folder of its own.
-func (s *settings) inFolder(do func(dir string) (string, error)) (string, error) {
-	dir, err := os.MkdirTemp(s.dir, "extra-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-	if dir, err = filepath.Abs(dir); err != nil {
-		return "", err
-	}
-	return do(dir)
-}
-
 // drain queues events while nobody reads, restarts the bridge with readers and measures how fast they get them while
 // receiving goes on.
 func (s *settings) drain(ctx context.Context) (string, error) {
-	return s.inFolder(func(dir string) (string, error) {
+	return inFolder(s.dir, func(dir string) (string, error) {
 		c := &scenario{conns: 4, body: s.body, preload: s.backlog}
 		d := &daemon{bin: s.bin, dir: dir, queue: localQueue(dir), capacity: s.capacity}
 		acked, next := newIDSet(), new(atomic.Int64)
@@ -130,7 +116,7 @@ func (s *sinks) drained(ctx context.Context, n int64) (syslogAt, hecAt time.Time
 // soakBridge runs at 16 connections and fits lines through the memory and the size of the queue's files after the first
 // quarter. The medians of the other quarters tell growth from noise.
 func (s *settings) soakBridge(ctx context.Context) (string, error) {
-	return s.inFolder(func(dir string) (string, error) {
+	return inFolder(s.dir, func(dir string) (string, error) {
 		r, err := startReceivers(&scenario{})
 		if err != nil {
 			return "", err

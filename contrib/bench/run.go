@@ -60,7 +60,7 @@ type scenario struct {
 
 	// For bridges.
 	capacity int  // dedupe.capacity
-	pairs    int  // outputs, in pairs of syslog and HEC; 0 stands for one pair, and one output more or less is not looked at
+	pairs    int  // outputs, in pairs of syslog and HEC; 0 stands for one
 	single   bool // the syslog output alone
 	stuck    bool // beside them an output whose peer accepts and never reads
 	down     bool // beside them an output whose peer refuses connections
@@ -94,7 +94,7 @@ func run(ctx context.Context, s *settings) error {
 	var all []measure
 	for round := 1; round <= s.rounds; round++ {
 		for _, c := range scenarios {
-			m, err := s.one(ctx, &c)
+			m, err := inFolder(s.dir, func(dir string) (measure, error) { return s.one(ctx, &c, dir) })
 			if err != nil {
 				return fmt.Errorf("%s, %s %s at %d connections: %w", c.table, c.subject, c.name, c.conns, err)
 			}
@@ -110,16 +110,21 @@ func run(ctx context.Context, s *settings) error {
 	return writeReport(s, all, extra)
 }
 
-// one makes one run in a folder of its own.
-func (s *settings) one(ctx context.Context, c *scenario) (measure, error) {
-	dir, err := os.MkdirTemp(s.dir, "run-")
+// inFolder calls do with an absolute, temporary folder below parent.
+func inFolder[T any](parent string, do func(dir string) (T, error)) (result T, err error) {
+	dir, err := os.MkdirTemp(parent, "run-")
 	if err != nil {
-		return measure{}, err
+		return result, err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	if dir, err = filepath.Abs(dir); err != nil {
-		return measure{}, err
+		return result, err
 	}
+	return do(dir)
+}
+
+// one makes one run in dir.
+func (s *settings) one(ctx context.Context, c *scenario, dir string) (measure, error) {
 	switch c.subject {
 	case ours:
 		return s.measureBridge(ctx, c, dir, localQueue(dir))

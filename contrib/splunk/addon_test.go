@@ -18,7 +18,7 @@ func goldenRecords(t testing.TB, format string) map[string]string {
 	t.Helper()
 	records := map[string]string{}
 	for _, c := range golden.Cases(t, goldens, 15) {
-		records[c.Name] = textOf(t, c, format)
+		records[c.Name] = strings.TrimSuffix(c.Must(t, format), "\n")
 	}
 	return records
 }
@@ -26,16 +26,7 @@ func goldenRecords(t testing.TB, format string) map[string]string {
 // goldenRecord is that of one case.
 func goldenRecord(t testing.TB, name, format string) string {
 	t.Helper()
-	return textOf(t, golden.Read(t, filepath.Join(goldens, name+".txtar")), format)
-}
-
-func textOf(t testing.TB, c *golden.Case, format string) string {
-	t.Helper()
-	text, ok := c.Text(format)
-	if !ok {
-		t.Fatalf("case %s has no %s", c.Name, format)
-	}
-	return strings.TrimSuffix(text, "\n")
+	return strings.TrimSuffix(golden.Read(t, filepath.Join(goldens, name+".txtar")).Must(t, format), "\n")
 }
 
 // decode reads one JSON object with its numbers as they are written.

@@ -32,8 +32,7 @@ func FuzzHEC(f *testing.F) {
 
 func fuzz(f *testing.F, wanted func(name string) bool) {
 	for _, c := range cases(f) {
-		body, _ := c.Text("webhook.json")
-		f.Add([]byte(body), "6f1f3c0a-2f4e-4a53-9f0e-6f1d2a7b9c10", "linuxguard", uint64(42), uint64(0))
+		f.Add([]byte(c.Must(f, "webhook.json")), "6f1f3c0a-2f4e-4a53-9f0e-6f1d2a7b9c10", "linuxguard", uint64(42), uint64(0))
 	}
 	f.Add([]byte(documented), "\n] \"\xff", "a=b|c^d\\", uint64(1), uint64(7))
 	var wantedFormats []format

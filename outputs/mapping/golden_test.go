@@ -76,7 +76,7 @@ var syslogOptions = map[string]mapping.SyslogOptions{
 // elsewhere than the body.
 func recordOf(t testing.TB, c *golden.Case) *outputs.Record {
 	t.Helper()
-	body, _ := c.Text("webhook.json")
+	body := c.Must(t, "webhook.json")
 	rec := record(t, strings.TrimSuffix(body, "\n"))
 	if extra, ok := c.Text("record.json"); ok {
 		if err := json.Unmarshal([]byte(extra), rec); err != nil {
@@ -100,8 +100,8 @@ func TestGolden(t *testing.T) {
 			}
 			t.Run(c.Name+"/"+f.name, func(t *testing.T) {
 				t.Parallel()
-				if want, _ := c.Text(f.name); !checked && string(got) != want {
-					t.Errorf("got  %s\nwant %s", got, want)
+				if !checked && string(got) != c.Must(t, f.name) {
+					t.Errorf("got  %s\nwant %s", got, c.Must(t, f.name))
 				}
 				checkLine(t, f, rec, string(got[:len(got)-1]))
 			})

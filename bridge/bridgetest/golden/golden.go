@@ -52,6 +52,16 @@ func (c *Case) Text(name string) (text string, ok bool) {
 	return "", false
 }
 
+// Must is Text for what every case has.
+func (c *Case) Must(t testing.TB, name string) string {
+	t.Helper()
+	text, ok := c.Text(name)
+	if !ok {
+		t.Fatalf("case %s has no %s", c.Name, name)
+	}
+	return text
+}
+
 // Set puts a text, which ends with a newline, under a name.
 func (c *Case) Set(name, text string) {
 	for i := range c.files.Files {
