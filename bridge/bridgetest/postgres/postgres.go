@@ -238,12 +238,33 @@ func (s *Server) Configure(settings ...string) error {
 	return s.configure()
 }
 
-// Set changes a running server's settings and has it read them.
+// Set changes a running server's settings, and returns when new connections have them: pg_reload_conf only asks for it.
 func (s *Server) Set(ctx context.Context, settings ...string) error {
+	before, err := s.configuredAt(ctx)
+	if err != nil {
+		return err
+	}
 	if err := s.Configure(settings...); err != nil {
 		return err
 	}
-	return s.Exec(ctx, "postgres", "SELECT pg_reload_conf()")
+	if err := s.Exec(ctx, "postgres", "SELECT pg_reload_conf()"); err != nil {
+		return err
+	}
+	return proc.Poll(ctx, func() (bool, error) {
+		at, err := s.configuredAt(ctx)
+		return at.After(before), err
+	}, func() string { return "the server has not read its settings" })
+}
+
+// configuredAt is when the settings of a new connection were read.
+func (s *Server) configuredAt(ctx context.Context) (at time.Time, err error) {
+	conn, err := pgx.Connect(ctx, s.SocketURL(Superuser, "postgres"))
+	if err != nil {
+		return at, err
+	}
+	defer conn.Close(ctx) //nolint:errcheck // only read
+	err = conn.QueryRow(ctx, "SELECT pg_conf_load_time()").Scan(&at)
+	return at, err
 }
 
 // Standby makes a standby of a running primary, starts it and waits until it has all that the primary has. The primary's commits wait
