@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"path"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -204,5 +206,105 @@ func (s *sound) checkLetters(ctx context.Context, t *testing.T, q queue.Queue, w
 	}
 	if len(items) < len(s.items) && q.Status().Losses == 0 {
 		t.Errorf("%s: %d of %d dead letters are left, and no loss is told", what, len(items), len(s.items))
+	}
+}
+
+// TestRetiredSegmentIsBack: a power cut may undo the deletion of one file and not that of another, so that any of the segments that were
+// given up may be there again, with a hole behind it. All that was in them had been delivered: nothing is told to be lost.
+func TestRetiredSegmentIsBack(t *testing.T) {
+	t.Parallel()
+	d := disktest.New(5)
+	q, err := Open(t.Context(), soundOptions(d))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.Declare(t.Context(), []queue.OutputSpec{{Name: "slow"}}); err != nil {
+		t.Fatal(err)
+	}
+	slow, err := q.Claim(t.Context(), "slow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := q.Status().BridgeID
+	seen := map[string][]byte{} // every segment as it was last
+	var last uint64
+	retired := func() []string {
+		there := d.Files(rigFolder)
+		var names []string
+		for _, name := range slices.Sorted(maps.Keys(seen)) {
+			if !slices.Contains(there, name) {
+				names = append(names, name)
+			}
+		}
+		return names
+	}
+	for i, deadline := 0, time.Now().Add(patience); len(retired()) < 4; i++ {
+		if time.Now().After(deadline) {
+			t.Fatalf("after %d events only %v are retired", i, retired())
+		}
+		e := testEvent(i)
+		e.Body = append(e.Body, strings.Repeat(" ", 60_000)...)
+		r, err := q.Append(t.Context(), e, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = r.Seq
+		slow.Advance(queue.Progress{Through: last, Outcomes: []queue.OutcomeRange{{First: last, Last: last, Outcome: queue.Delivered, At: time.Now()}}})
+		for _, f := range d.Files(rigFolder) {
+			if strings.HasSuffix(f, ".seg") {
+				seen[f] = d.Content(f)
+			}
+		}
+	}
+	if err := q.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	gone := retired()
+	for mask := range 1 << len(gone) {
+		d := d.Clone(uint64(mask))
+		var back []string
+		for i, name := range gone {
+			if mask&(1<<i) != 0 {
+				d.Put(name, seen[name])
+				back = append(back, path.Base(name))
+			}
+		}
+		openWithRetired(t, d, id, last, strings.Join(back, ", "))
+	}
+}
+
+// openWithRetired opens a queue in which some retired segments are back, and goes on in it.
+func openWithRetired(t *testing.T, d *disktest.Disk, id string, last uint64, what string) {
+	t.Helper()
+	q, err := Open(t.Context(), soundOptions(d))
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	defer func() {
+		if err := q.Close(context.Background()); err != nil {
+			t.Errorf("%s: close: %v", what, err)
+		}
+	}()
+	if _, err := q.Declare(t.Context(), []queue.OutputSpec{{Name: "slow"}}); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	if st := q.Status(); st.Losses != 0 || st.BridgeID != id || st.LastSeq != last {
+		t.Errorf("%s: %d losses, the last sequence is %d (was %d), bridge ID %s (was %s)", what, st.Losses, st.LastSeq, last, st.BridgeID, id)
+	}
+	e := testEvent(9000)
+	r, err := q.Append(t.Context(), e, "")
+	if err != nil || r.Seq != last+1 {
+		t.Fatalf("%s: the next event is %+v, %v", what, r, err)
+	}
+	slow, err := q.Claim(t.Context(), "slow")
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	b, err := slow.Read(t.Context(), slow.Cursor(), 50, 1<<20)
+	if err != nil || len(b.Events) != 1 || b.Events[0].Seq != last+1 || len(b.Gaps) != 0 {
+		t.Errorf("%s: behind the cursor %d there is %+v, %v", what, slow.Cursor(), b, err)
+	}
+	if n := q.Status().Losses; n != 0 {
+		t.Errorf("%s: %d losses are told later", what, n)
 	}
 }
