@@ -42,9 +42,10 @@ test: counterparts ## all tests with the race detector, real rsyslog, syslog-ng 
 	$(GOTEST) -limit 15m -- -race ./...
 
 .PHONY: test-long
-test-long: counterparts ## the long forms (500 kills, more rounds, long fuzzing); before a release
+test-long: counterparts ## the long forms (500 kills, more rounds, long fuzzing; what was survived in .cache/survived.md); before a release
 	@.ci/need-cc
-	LINUXGUARD_LONG=1 $(GOTEST) -limit 12h -- -race -count=1 ./...
+	@rm -f .cache/survived.md
+	LINUXGUARD_LONG=1 LINUXGUARD_SURVIVED=$(abspath .cache)/survived.md $(GOTEST) -limit 12h -- -race -count=1 ./...
 	FUZZTIME=5m .ci/fuzz
 	LINUXGUARD_LONG=1 $(MAKE) test-package
 

@@ -107,7 +107,7 @@ type Dedupe struct {
 type Admin struct {
 	Listen       string // "" turns it off
 	Socket       string
-	TLSCert      string // needed, with PasswordHash or Password, beyond loopback
+	TLSCert      string // needed, with Password, beyond loopback
 	TLSKey       string
 	Username     string
 	Password     secret.Value

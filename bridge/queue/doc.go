@@ -1,10 +1,10 @@
 // Package queue is the contract between the bridge and the place where events are made durable: types, errors and
-// interfaces. Engines live in packages of their own (bridge/queue/local); nothing but the package bridge and the command
+// interfaces. Engines live in packages of their own (bridge/queue/local, bridge/queue/postgres); nothing but the package bridge and the command
 // imports one. Every engine passes the suite in bridge/queue/queuetest, which knows this package alone.
 //
 //	webhook ─▶ Appender       an event, judged and durable            │
 //	forward ─▶ Outputs        Declare, Claim ─▶ Tenure: read, advance ├─ one engine
-//	admin   ─▶ DeadLetters, History, LossLog, Reporter             │
+//	admin   ─▶ DeadLetters, History, LossLog, Reporter                │
 //
 // # Sequences
 //

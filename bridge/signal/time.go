@@ -16,7 +16,7 @@ var timeLayouts = [...]string{
 	"2006-01-02T15:04:05Z07",
 }
 
-// rareLayouts are the other forms of ISO 8601-1, after isoForm has made its date that of a calendar: without seconds, and basic.
+// rareLayouts are the other forms of ISO 8601-1, after isoDate has made its date that of a calendar: without seconds, and basic.
 var rareLayouts = [...]string{
 	"2006-01-02T15:04Z07:00", "2006-01-02T15:04Z0700", "2006-01-02T15:04Z07", "2006-01-02T15:04",
 	"2006-01-02T150405Z0700", "2006-01-02T150405Z07:00", "2006-01-02T150405Z07", "2006-01-02T150405",

@@ -243,10 +243,15 @@ func (m measure) row() string {
 	} else if m.Table == tlsTable {
 		name += ": " + m.Subject
 	}
-	if strings.HasPrefix(m.Subject, "floor") {
+	switch {
+	case strings.HasPrefix(m.Subject, "floor"):
 		return name
+	case m.Subject == string(peerOne):
+		name += "** (checks no signature, recognises no duplicate)"
+	default:
+		name += "**"
 	}
-	return "**" + name + "**"
+	return "**" + name
 }
 
 // machine describes what was measured on, without naming the host.

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/survived"
 	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 	"github.com/linuxguard/linuxguard-bridge/outputs"
 	"github.com/linuxguard/linuxguard-bridge/outputs/mapping"
@@ -152,6 +153,7 @@ func TestKilled(t *testing.T) {
 	if len(acknowledged) == 0 {
 		t.Error("nothing was delivered in all rounds: the test shows nothing")
 	}
+	survived.Note(t, survived.Row{What: "the writer of a file output is killed", Times: rounds, Acknowledged: len(acknowledged), Remark: fmt.Sprintf("%d torn lines, each ended", torn)})
 }
 
 // killedAfter runs a writer, kills it some time after its first delivery, and returns the batches that it called delivered.

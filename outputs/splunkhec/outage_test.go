@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/survived"
 	"github.com/linuxguard/linuxguard-bridge/outputs/outputtest"
 	"github.com/linuxguard/linuxguard-bridge/outputs/splunkhec/hectest"
 )
@@ -173,6 +174,8 @@ func TestHourOfOutage(t *testing.T) {
 				if strings.Contains(log.String(), testToken) {
 					t.Error("the token is in the log")
 				}
+				survived.Note(t, survived.Row{What: "a HEC collector is away for an hour: " + c.name, Times: 1, Acknowledged: n,
+					Remark: fmt.Sprintf("no event came more than %d times", c.most)})
 			})
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/counterparts"
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/survived"
 )
 
 // outageSize is how many records an outage test sends, and how often the daemon is struck meanwhile.
@@ -163,6 +164,11 @@ func killed(t *testing.T, c outage, input string, pace int, more string) {
 	if most := strikes * p.out.Batching().MaxInFlight; got.extra > most {
 		t.Errorf("%d repeated, more than %d", got.extra, most)
 	}
+	row := survived.Row{What: "a receiver is killed under load, over " + input, Times: strikes, Acknowledged: n, Lost: got.lost, Remark: fmt.Sprintf("%d repeated", got.extra)}
+	if more != "" {
+		row.Remark += "; TCP acknowledges what the receiver's kernel has, not what it has read"
+	}
+	survived.Note(t, row)
 }
 
 // TestStoppedUnderLoad restarts the daemons by SIGTERM.

@@ -146,14 +146,14 @@ func (q *Queue) Outcomes(_ context.Context, output string, first, last uint64) (
 // LastAccepted implements queue.History.
 func (q *Queue) LastAccepted(context.Context) (map[string]time.Time, error) { return nil, nil }
 
-// Losses implements queue.LossLedger.
+// Losses implements queue.LossLog.
 func (q *Queue) Losses(context.Context) ([]queue.Loss, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return slices.Clone(q.Lost), nil
 }
 
-// Acknowledge implements queue.LossLedger.
+// Acknowledge implements queue.LossLog.
 func (q *Queue) Acknowledge(_ context.Context, id uint64, who string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()

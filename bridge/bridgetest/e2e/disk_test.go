@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/admin"
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest"
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/survived"
 	"github.com/linuxguard/linuxguard-bridge/bridge/sender"
 )
 
@@ -211,6 +213,7 @@ func TestReadErrorAtStart(t *testing.T) {
 	r.release()
 	r.verify()
 	r.verifyNoLoss()
+	survived.Note(t, survived.Row{What: "every read of the queue fails while the bridge starts", Times: 1, Acknowledged: r.oracle.count()})
 }
 
 // TestReadErrorWhileRunning: reads that fail stop no append and lose nothing, also when a sync fails meanwhile.
@@ -243,6 +246,7 @@ func TestReadErrorWhileRunning(t *testing.T) {
 	r.Start()
 	r.verify()
 	r.verifyNoLoss()
+	survived.Note(t, survived.Row{What: "every read of the queue fails under way, and a sync too, then a kill", Times: 1, Acknowledged: r.oracle.count()})
 }
 
 // TestFolderTaken: whatever becomes of the folder while the daemon runs, no signal is acknowledged that isn't at its path, and what
@@ -296,6 +300,7 @@ func TestFolderTaken(t *testing.T) {
 				return
 			}
 			r.verify()
+			survived.Note(t, survived.Row{What: "the queue's folder is " + name + " while the bridge runs, then a kill", Times: 1, Acknowledged: r.oracle.count()})
 		})
 	}
 }
@@ -385,6 +390,8 @@ quarantine_max_bytes = "8MiB"`, Server: `max_body_bytes = "256KiB"`})
 	if s := r.Status(); !s.Ready {
 		t.Errorf("not ready although there is room: %q", s.NotReady)
 	}
+	survived.Note(t, survived.Row{What: "the disk is full, the bridge is killed and started on it, and room is made", Times: 1, Acknowledged: r.oracle.count(),
+		Remark: fmt.Sprintf("%d signals filled it, the next was answered 503", full)})
 }
 
 // TestNoInodes: where no file can be made, quarantined signals wait in the log for theirs, and nothing is lost.
@@ -436,7 +443,8 @@ func TestCrashLoop(t *testing.T) {
 	if limit := r.oracle.count() + crashes*each; records > limit {
 		t.Errorf("%d records of %d signals after %d crashes, want at most %d", records, r.oracle.count(), crashes, limit)
 	}
-	t.Logf("%d records of %d signals after %d crashes", records, r.oracle.count(), crashes)
+	survived.Note(t, survived.Row{What: "the bridge is killed right after each start", Times: crashes, Acknowledged: r.oracle.count(),
+		Remark: fmt.Sprintf("%d records arrived", records)})
 }
 
 // namespace is a mount namespace of its own, kept by a process that sleeps in it. Without root it is in a user namespace as well.

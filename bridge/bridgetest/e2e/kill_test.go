@@ -15,6 +15,7 @@ import (
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest"
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/counterparts"
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/survived"
 	"github.com/linuxguard/linuxguard-bridge/bridge/sender"
 )
 
@@ -117,7 +118,8 @@ func TestKill(t *testing.T) {
 		t.Error("no kill met a request under way, so this test shows little")
 	}
 	w.verify(t, o)
-	t.Logf("%d kills, %d signals acknowledged, %d requests without an answer", kills, o.count(), o.unanswered)
+	survived.Note(t, survived.Row{What: "the bridge is killed under load, at random moments; five receivers are counted", Times: kills, Acknowledged: o.count(),
+		Remark: fmt.Sprintf("%d requests had no answer and were sent again", o.unanswered)})
 }
 
 // verify waits until every output that promises delivery has everything and holds it against the oracle. UDP

@@ -20,6 +20,7 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest"
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/counterparts"
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/postgres"
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/survived"
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/testcert"
 	queuepostgres "github.com/linuxguard/linuxguard-bridge/bridge/queue/postgres"
 	"github.com/linuxguard/linuxguard-bridge/bridge/sender"
@@ -349,7 +350,8 @@ func TestPairKills(t *testing.T) {
 	stop := p.load(6)
 	defer stop()
 	p.more(100, "at first")
-	for range bridgetest.Count(2, 40) {
+	rounds := bridgetest.Count(2, 40)
+	for range rounds {
 		for _, b := range p.bridges {
 			b.Kill()
 			p.more(30, "with one bridge")
@@ -372,6 +374,8 @@ func TestPairKills(t *testing.T) {
 	stop()
 	p.verify()
 	p.resendAll(p.standby)
+	survived.Note(t, survived.Row{What: "one of two bridges on a shared queue is killed under load, in turn, and at last the primary", Times: 2*rounds + 1, Acknowledged: p.count(),
+		Remark: "all of it sent again afterwards was known as a duplicate"})
 }
 
 // rejoin makes the old primary's folder anew as a standby of the new one.
@@ -419,6 +423,7 @@ func TestSleepingOwner(t *testing.T) {
 	p.more(50, "after it woke")
 	stop()
 	p.verify()
+	survived.Note(t, survived.Row{What: "the bridge that owns an output is stopped (SIGSTOP) and wakes when the other one has it", Times: 1, Acknowledged: p.count()})
 }
 
 func name(p *pair, b *bridgetest.Bridge) string {

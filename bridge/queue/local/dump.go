@@ -117,7 +117,7 @@ func (d *dumper) segment(ctx context.Context, seg *journal.Segment) error {
 	}
 }
 
-// kindNames are what a dump calls the kinds of records.
+// kindName is what a dump calls a kind of record.
 func kindName(kind byte) string {
 	switch kind {
 	case kindEvent:

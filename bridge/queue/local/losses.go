@@ -7,14 +7,14 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
-// Losses implements queue.LossLedger.
+// Losses implements queue.LossLog.
 func (q *engine) Losses(context.Context) ([]queue.Loss, error) {
 	q.mu.RLock()
 	defer q.mu.RUnlock()
 	return q.store.state.openLosses(), nil
 }
 
-// Acknowledge implements queue.LossLedger.
+// Acknowledge implements queue.LossLog.
 func (q *engine) Acknowledge(ctx context.Context, id uint64, who string) error {
 	err := q.do(ctx, func(t *txn) error {
 		for _, l := range t.s.state.openLosses() {

@@ -35,10 +35,11 @@
 // # Recovery
 //
 // Record numbers have no gaps. An incomplete last group is an unfinished write, and the next group overwrites it. Whatever
-// else is missing is damage: Scan goes on with the next whole group and says which numbers are missing. The last whole
-// group is written and synced again before the journal takes others, since the page cache may have shown what the disk never
-// had. Where the newest number is not certain (a segment is missing, short or without a head, or the remains of more than one group
-// follow the last whole one), Certain says so.
+// else is missing in a segment is damage: the Scanner goes on with the next whole group and Missing says which numbers are
+// missing. The last whole group is written and synced again (Confirm) before the journal takes others, since the page cache
+// may have shown what the disk never had. Found.Remains says that the remains of more than one unfinished group follow the
+// last whole one: then the newest number is not certain, as it isn't when the newest segment is missing, short or without a
+// head. A segment that was retired may be there again after a power cut, and the one behind it not: nothing in it is needed.
 //
 // A read that fails is not damage: it is returned as an error, and nothing is changed.
 package journal
