@@ -30,8 +30,9 @@ type Loader struct {
 	Strict  bool // see config.Options
 	// Secrets look references up; nil: those of this process, as systemd has started it.
 	Secrets *secret.Resolver
-	// Service, Roots, MemoryLimit and SocketUnit: see config.Options.
+	// Service, Unmanaged, Roots, MemoryLimit and SocketUnit: see config.Options.
 	Service     config.Service
+	Unmanaged   bool
 	Roots       *x509.CertPool
 	MemoryLimit int64
 	SocketUnit  string
@@ -76,7 +77,7 @@ func (l *Loader) options(loaded *Loaded) config.Options {
 	}
 	return config.Options{
 		Resolver: resolver, Getenv: l.Getenv, Now: l.Now, Strict: l.Strict,
-		Service: l.Service, Roots: l.Roots, MemoryLimit: l.MemoryLimit, SocketUnit: l.SocketUnit,
+		Service: l.Service, Unmanaged: l.Unmanaged, Roots: l.Roots, MemoryLimit: l.MemoryLimit, SocketUnit: l.SocketUnit,
 		// What is made here shows whether it can be, and nothing more: it holds nothing that had to be closed.
 		Construct: func(o *config.Output) ([]config.OutputWarning, error) {
 			_, warnings, err := l.construct(o, resolver, nil, nil)

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/permission"
 )
 
 // defaultUsername goes with admin.password.
@@ -26,7 +28,7 @@ func (l *loader) checkAdmin() {
 	} else {
 		l.listens = append(l.listens, listenUse{at.key("socket"), address{network: "unix", path: l.cfg.Admin.Socket}})
 	}
-	l.canWrite(at.key("socket"), l.cfg.Admin.Socket)
+	l.canWrite(at.key("socket"), l.cfg.Admin.Socket, permission.Listen)
 	l.checkAdminLogin(at, a)
 	if a.TLSCert != "" || a.TLSKey != "" {
 		l.checkKeyPair(at.key("tls_cert"), at.key("tls_key"), a.TLSCert, a.TLSKey)

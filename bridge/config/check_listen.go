@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/permission"
 )
 
 // maxSocketPath is what fits into sockaddr_un's sun_path with its closing NUL (unix(7)).
@@ -99,7 +101,7 @@ func (l *loader) listen(at keyPath, text string) (address, bool) {
 		return addr, false
 	}
 	if addr.network == "unix" {
-		l.canWrite(at, addr.path)
+		l.canWrite(at, addr.path, permission.Listen)
 	}
 	for _, other := range l.listens {
 		if addr.clashes(other.addr) {

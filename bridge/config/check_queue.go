@@ -62,7 +62,7 @@ func (l *loader) checkQueue() {
 		l.file.Server.StateDirectory = q.Directory
 	}
 	if l.cfg.Server.ACME != nil {
-		l.canWrite(path("server", "state_directory"), l.cfg.Server.StateDirectory)
+		l.canWrite(path("server", "state_directory"), l.cfg.Server.StateDirectory, permission.WriteFolder)
 	}
 	if shared {
 		l.checkSharedQueue(at, q)
@@ -97,7 +97,7 @@ func (l *loader) checkDirectory(at keyPath, q queueTable) {
 		l.errorf(at, "", "must begin with a slash, not %q", q.Directory)
 		return
 	}
-	l.canWrite(at, q.Directory)
+	l.canWrite(at, q.Directory, permission.WriteFolder)
 	info, err := os.Stat(q.Directory)
 	switch {
 	case err != nil && !os.IsNotExist(err):

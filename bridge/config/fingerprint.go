@@ -7,6 +7,7 @@ import (
 	"reflect"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/pemfile"
+	"github.com/linuxguard/linuxguard-bridge/bridge/permission"
 	"github.com/linuxguard/linuxguard-bridge/bridge/secret"
 	"github.com/linuxguard/linuxguard-bridge/bridge/setting"
 )
@@ -52,7 +53,7 @@ func (l *loader) refer(at keyPath, v reflect.Value, refs *references) {
 	case setting.WriteFile:
 		if value != "" && value != setting.Stdout {
 			refs.writes = append(refs.writes, writtenFile{at, value})
-			l.canWrite(at, string(value))
+			l.canWrite(at, string(value), permission.Write)
 		}
 		return
 	}

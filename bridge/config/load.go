@@ -34,6 +34,8 @@ type Options struct {
 
 	// Service judges what the service may reach, for "check"; nil: this process is the service.
 	Service Service
+	// Unmanaged says that no service manager starts the daemon here: what this process can't write is warned of.
+	Unmanaged bool
 	// Roots are those by which strangers judge the server's certificate, for "check"; nil: it is not judged.
 	Roots *x509.CertPool
 	// MemoryLimit is what the service manager grants, in bytes; 0: not known.

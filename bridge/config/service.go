@@ -30,25 +30,31 @@ func (l *loader) canRead(at keyPath, path string) bool {
 	return err == nil
 }
 
-// canWrite reports a file or folder that the service could not write or make.
-func (l *loader) canWrite(at keyPath, path string) {
-	if l.opts.Service == nil || !filepath.IsAbs(path) {
+// canWrite reports what the daemon could not write, make or listen on. Where no service manager has it in hand that is a warning: it may be
+// meant for another machine.
+func (l *loader) canWrite(at keyPath, path string, use permission.Use) {
+	service := l.opts.Service
+	if service == nil && !l.opts.Unmanaged || !filepath.IsAbs(path) {
 		return
 	}
 	path = filepath.Clean(path)
-	if err := l.opts.Service.CanWrite(path); err != nil {
-		l.errorf(at, "", "%s", err)
-		return
+	tell := l.warnf
+	if service != nil {
+		tell = l.errorf
+		if err := service.CanWrite(path); err != nil {
+			l.errorf(at, "", "%s", err)
+			return
+		}
+		there := path
+		for there != "/" && !exists(there) {
+			there = filepath.Dir(there)
+		}
+		if there != path && service.MakesDirectory(path) && !service.MakesDirectory(there) {
+			return // the manager makes what is missing
+		}
 	}
-	there := path
-	for there != "/" && !exists(there) {
-		there = filepath.Dir(there)
-	}
-	if there != path && l.opts.Service.MakesDirectory(path) && !l.opts.Service.MakesDirectory(there) {
-		return // the manager makes what is missing
-	}
-	if remedy := permission.Remedy(there, permission.Write); remedy != "" {
-		l.errorf(at, "", "can't write %q: %s", path, remedy)
+	if remedy := permission.Remedy(path, use); remedy != "" {
+		tell(at, "", "can't write %q: %s", path, remedy)
 	}
 }
 

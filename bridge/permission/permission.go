@@ -26,10 +26,12 @@ func Reason(err error) error {
 // Use is what the process wants of a file.
 type Use uint32
 
-// The uses; to write a file means to make it as well.
+// The uses; to write means to make what is not there as well, a file or a folder.
 const (
-	Read  Use = unix.R_OK
-	Write Use = unix.W_OK
+	Read        Use = unix.R_OK
+	Write       Use = unix.W_OK
+	WriteFolder Use = unix.W_OK | unix.X_OK
+	Listen      Use = 1 << 8 // on a unix socket, which is made anew each time
 )
 
 // Explain adds to an error of permission on a named file whose the file is and what to do. Other errors stay as they are. A file below /etc is
@@ -40,8 +42,11 @@ func Explain(err error) error {
 		return err
 	}
 	use := Write
-	if strings.HasPrefix(p.Path, "/etc/") {
+	switch {
+	case strings.HasPrefix(p.Path, "/etc/"):
 		use = Read
+	case p.Op == "mkdir":
+		use = WriteFolder
 	}
 	remedy := Remedy(p.Path, use)
 	if remedy == "" {
@@ -72,14 +77,56 @@ func Remedy(path string, use Use) string {
 		}
 	}
 	_, err := os.Stat(path)
-	folder := filepath.Dir(path)
 	switch {
+	case use == Listen:
+		return blameFolder(path, use)
 	case err == nil && denies(path, uint32(use)):
-		return blame(path, "g+r", use)
-	case errors.Is(err, fs.ErrNotExist) && use == Write && denies(folder, unix.W_OK|unix.X_OK):
-		return blame(folder, "g+w", use)
+		return blame(path, map[bool]string{true: "g+r", false: "g+rwx"}[use == Read], use)
+	case errors.Is(err, fs.ErrNotExist) && use != Read:
+		return blameFolder(path, use)
 	}
 	return ""
+}
+
+// blameFolder is for a path that can't be made. Its nearest folder is only given to us when it is in one of ours: another may be the system's.
+func blameFolder(path string, use Use) string {
+	folder := filepath.Dir(path)
+	for folder != "/" && !exists(folder) {
+		folder = filepath.Dir(folder)
+	}
+	if !denies(folder, unix.W_OK|unix.X_OK) {
+		return ""
+	}
+	if isOurs(folder) || isOurs(filepath.Dir(folder)) {
+		return blame(folder, "g+wx", use)
+	}
+	us, group := Us()
+	made := "install -d -o " + us + " -g " + group + " -m 700 "
+	switch parent := filepath.Dir(path); {
+	case use == WriteFolder:
+		made += path
+	case folder != parent:
+		made += parent
+	case use == Listen:
+		made += filepath.Join(parent, "linuxguard-bridge") + ", and let the socket be in there"
+	default:
+		made = fmt.Sprintf("install -o %s -g %s -m 600 /dev/null %s", us, group, path)
+	}
+	return fmt.Sprintf("%s: as root: %s", owners(folder), made)
+}
+
+func isOurs(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int64(owner.Uid) == int64(os.Geteuid())
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // denies reports whether the kernel refuses mode (access(2)) on an existing path to this process.
@@ -89,24 +136,33 @@ func denies(path string, mode uint32) bool {
 
 // blame names the owner of path and the remedy: what is only read stays its owner's, what is written becomes ours.
 func blame(path, bits string, use Use) string {
+	what := owners(path)
+	us, group := Us()
+	switch {
+	case isOurs(path):
+		return fmt.Sprintf("%s: chmod u%s %s", what, bits[1:], path)
+	case use == Read:
+		return fmt.Sprintf("%s: chgrp %s %s && chmod %s %s", what, group, path, bits, path)
+	}
+	recursive := ""
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		recursive = "-R "
+	}
+	return fmt.Sprintf("%s: chown %s%s: %s", what, recursive, us, path)
+}
+
+// owners says whose path is, and who we are.
+func owners(path string) string {
+	us, _ := Us()
 	info, err := os.Stat(path)
 	if err != nil {
-		return ""
+		return fmt.Sprintf("%s is out of reach and this runs as %s", path, us)
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return ""
+		return fmt.Sprintf("%s belongs to somebody else and this runs as %s", path, us)
 	}
-	us, group := Us()
-	what := fmt.Sprintf("%s belongs to %s:%s (mode %04o) and this runs as %s", path, userName(owner.Uid), groupName(owner.Gid), info.Mode().Perm(), us)
-	if use == Write {
-		recursive := ""
-		if info.IsDir() {
-			recursive = "-R "
-		}
-		return fmt.Sprintf("%s: chown %s%s: %s", what, recursive, us, path)
-	}
-	return fmt.Sprintf("%s: chgrp %s %s && chmod %s %s", what, group, path, bits, path)
+	return fmt.Sprintf("%s belongs to %s:%s (mode %04o) and this runs as %s", path, userName(owner.Uid), groupName(owner.Gid), info.Mode().Perm(), us)
 }
 
 // Us names the user and the group that this process has on files.

@@ -5,16 +5,22 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/permission"
 )
 
-// TestRemedy needs a user who can be refused something; root is none. The command's TestCheckAsService tries it as another user.
+// TestRemedy needs a user who can be refused something. Root is none, and tries it as another user.
 func TestRemedy(t *testing.T) {
 	t.Parallel()
+	if os.Geteuid() == 0 {
+		asNobody(t)
+		return
+	}
 	dir := t.TempDir()
 	file, folder := filepath.Join(dir, "file"), filepath.Join(dir, "folder")
 	if err := errors.Join(os.WriteFile(file, nil, 0), os.Mkdir(folder, 0)); err != nil {
@@ -22,27 +28,60 @@ func TestRemedy(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.Chmod(folder, 0o700) })
 	us, group := permission.Us()
+	const system = "/usr/share" // a folder of root's on every machine
 	for _, c := range []struct {
 		path string
 		use  permission.Use
 		want string
 	}{
-		{file, permission.Read, fmt.Sprintf("(mode 0000) and this runs as %s: chgrp %s %s && chmod g+r %s", us, group, file, file)},
-		{file, permission.Write, fmt.Sprintf("chown %s: %s", us, file)},
-		{filepath.Join(folder, "x"), permission.Read, fmt.Sprintf("%s belongs to %s:", folder, us)},
-		{filepath.Join(folder, "x"), permission.Read, "chmod g+x " + folder},
-		{folder, permission.Write, fmt.Sprintf("chown -R %s: %s", us, folder)},
+		{file, permission.Read, fmt.Sprintf("(mode 0000) and this runs as %s: chmod u+r %s", us, file)},
+		{file, permission.Write, "chmod u+rwx " + file},
+		{filepath.Join(folder, "x"), permission.Read, "chmod u+x " + folder},
+		{folder, permission.WriteFolder, "chmod u+rwx " + folder},
 		{filepath.Join(dir, "none"), permission.Write, ""},
+		{filepath.Join(dir, "none"), permission.WriteFolder, ""},
+		{filepath.Join(dir, "none"), permission.Listen, ""},
 		{filepath.Join(dir, "none"), permission.Read, ""},
 		{"relative", permission.Read, ""},
+		{"/etc/shadow", permission.Read, "chgrp " + group + " /etc/shadow && chmod g+r /etc/shadow"},
+		{system + "/queue", permission.WriteFolder, "as root: install -d -o " + us + " -g " + group + " -m 700 " + system + "/queue"},
+		{system + "/a/queue", permission.WriteFolder, "-m 700 " + system + "/a/queue"},
+		{system + "/signals.ndjson", permission.Write, "as root: install -o " + us + " -g " + group + " -m 600 /dev/null " + system + "/signals.ndjson"},
+		{system + "/a/signals.ndjson", permission.Write, "as root: install -d -o " + us + " -g " + group + " -m 700 " + system + "/a"},
+		{system + "/a/control.sock", permission.Listen, "-m 700 " + system + "/a"},
+		{system + "/control.sock", permission.Listen, "-m 700 " + system + "/linuxguard-bridge, and let the socket be in there"},
 	} {
 		got := permission.Remedy(c.path, c.use)
-		if os.Geteuid() == 0 {
-			c.want = "" // nothing is refused to root
-		}
-		if !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
+		if !strings.HasSuffix(got, c.want) || (c.want == "") != (got == "") {
 			t.Errorf("%s: got %q, want %q", c.path, got, c.want)
 		}
+		if strings.Contains(got, "chown") {
+			t.Errorf("%s: %q would give away what is not the bridge's", c.path, got)
+		}
+	}
+}
+
+// asNobody runs the same test as the user nobody, from a copy of this program that nobody may run.
+func asNobody(t *testing.T) {
+	t.Helper()
+	program, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "permission")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	copied := filepath.Join(dir, "test")
+	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(copied, program, 0o755)); err != nil { //nolint:gosec // nobody runs it
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), copied, "-test.run=^"+t.Name()+"$")
+	cmd.Dir = dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS") {
+		t.Errorf("as nobody: %v\n%s", err, out)
 	}
 }
 
@@ -61,7 +100,7 @@ func TestExplain(t *testing.T) {
 	}
 	refused := fmt.Errorf("opening: %w", &fs.PathError{Op: "open", Path: file, Err: fs.ErrPermission})
 	got := permission.Explain(refused)
-	if !errors.Is(got, fs.ErrPermission) || os.Geteuid() != 0 && !strings.Contains(got.Error(), "chown ") {
+	if !errors.Is(got, fs.ErrPermission) || os.Geteuid() != 0 && got.Error() == refused.Error() {
 		t.Errorf("got %v", got)
 	}
 }

@@ -101,6 +101,10 @@ func (g *globals) asService(ctx context.Context, l *bridge.Loader, pretend bool)
 	l.Secrets = outside(l.Getenv, whileRunning, loadedFrom)
 	us, _ := permission.Us()
 	unit, err := g.unit(ctx)
+	if errors.Is(err, systemd.ErrNoUnit) {
+		l.Unmanaged = true
+		return &judge{as: fmt.Sprintf("judged as %s: the service %s is not installed here, so its user, credentials and sandbox are not known", us, unitName)}
+	}
 	if err != nil {
 		return &judge{as: fmt.Sprintf("judged as %s, not as the service will find it: %v", us, err)}
 	}

@@ -180,7 +180,7 @@ func TestCheckAsService(t *testing.T) {
 		"environment in a file": {func(w *serviceWorld) {
 			w.write("config.toml", strings.ReplaceAll(w.read("config.toml"), "credential:webhook-secret", "env:SECRET"), 0o644)
 		}, "EnvironmentFiles=/etc/x (ignore_errors=no)\n", exitOK, []string{"env:SECRET is out of reach and not checked"}},
-		"no unit": {func(*serviceWorld) {}, "LoadState=not-found\n", exitOK, []string{"not as the service will find it", "linuxguard-bridge.service is not installed"}},
+		"no unit": {func(*serviceWorld) {}, "LoadState=not-found\n", exitOK, []string{"the service linuxguard-bridge is not installed here"}},
 		"no user": {func(w *serviceWorld) { w.user = "no-such-user" }, "", exitOK, []string{"runs as no-such-user, a user that does not exist here"}},
 	} {
 		t.Run(name, func(t *testing.T) {
