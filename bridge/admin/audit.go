@@ -24,6 +24,9 @@ type Audit struct {
 	Newest   uint64        `json:"newest"`         // the newest sequence ever given
 	Since    time.Time     `json:"since,omitzero"` // as asked; each range begins no later than the first event received since then
 	Outputs  []OutputAudit `json:"outputs"`
+	// DeadLetters is how many items the quarantine holds. Those that were quarantined on receipt have no sequence, and are in no output's
+	// account.
+	DeadLetters int `json:"dead_letters"`
 }
 
 // OutputAudit is one output's account. Received is the sum of what became of the events: delivered, filtered, quarantined,
@@ -75,7 +78,7 @@ func (s *Server) auditRange(ctx context.Context, r *http.Request) (any, error) {
 		return nil, err
 	}
 	st := s.opts.Queue.Status()
-	a := Audit{At: s.opts.Now(), Version: s.opts.Source.Report().Version, BridgeID: st.BridgeID, Newest: st.LastSeq, Outputs: []OutputAudit{}}
+	a := Audit{At: s.opts.Now(), Version: s.opts.Source.Report().Version, BridgeID: st.BridgeID, Newest: st.LastSeq, Outputs: []OutputAudit{}, DeadLetters: st.DeadLetters}
 	if req.Since > 0 {
 		a.Since = a.At.Add(-req.Since)
 		if req.First, err = firstSince(ctx, s.opts.Queue, st, a.Since); err != nil {

@@ -84,6 +84,10 @@ func printAudit(g *globals, a admin.Audit) error {
 	for _, o := range a.Outputs {
 		p.auditNotes(o, a.Newest)
 	}
+	if a.DeadLetters > 0 {
+		p.note(yellow, fmt.Sprintf("the quarantine holds %s; what was quarantined on receipt has no bridge_seq and is not in this account: linuxguard-bridge quarantine list",
+			display.Count(a.DeadLetters, "item")))
+	}
 	p.auditVerdict(a)
 	return p.err
 }

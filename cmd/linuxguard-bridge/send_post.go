@@ -23,6 +23,8 @@ const (
 	wantRefused // 401
 )
 
+func (e expectation) String() string { return [...]string{"accepted", "duplicate", "401"}[e] }
+
 // plannedDelivery is one delivery with the answer that it should get.
 type plannedDelivery struct {
 	delivery sender.Delivery
@@ -124,8 +126,11 @@ func writeResults(w io.Writer, results []sent) error {
 		if s.err != nil {
 			text = s.err.Error()
 		}
-		_, err := fmt.Fprintf(w, "%s  severity %d  delivery %s  %s  %v\n",
-			display.Line(id), severity, s.delivery.ID, display.Line(text), s.answer.Took.Round(100*time.Microsecond))
+		what := fmt.Sprintf("%s  severity %d", display.Line(id), severity)
+		if id == "" && severity == 0 {
+			what = "no signal"
+		}
+		_, err := fmt.Fprintf(w, "%s  delivery %s  %s  %v\n", what, s.delivery.ID, display.Line(text), s.answer.Took.Round(100*time.Microsecond))
 		if err != nil {
 			return err
 		}
@@ -173,15 +178,16 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 
 // unexpected is an error when some answer was not the expected one; the answers themselves are printed already.
 func unexpected(results []sent) error {
-	wrong := 0
+	wrong, wanted, got := 0, "", ""
 	var example error
 	for _, s := range results {
-		if !s.asExpected() {
-			wrong++
-			if example == nil {
-				example = s.err
-			}
+		if s.asExpected() {
+			continue
 		}
+		if wrong++; example == nil {
+			example = s.err
+		}
+		wanted, got = s.want.String(), s.outcome()
 	}
 	switch {
 	case wrong == 0:
@@ -189,6 +195,6 @@ func unexpected(results []sent) error {
 	case example != nil:
 		return fmt.Errorf("%d of %d got no answer or an unexpected one: %w", wrong, len(results), example)
 	default:
-		return fmt.Errorf("%d of %d answers were not the expected ones", wrong, len(results))
+		return fmt.Errorf("%d of %d answers were not the expected ones: %s was expected, and the last such answer is %s", wrong, len(results), wanted, got)
 	}
 }

@@ -171,11 +171,11 @@ func (p *printer) statusQueue(st admin.Status) {
 		state = " " + p.paint(red, "FULL")
 	}
 	p.printf("\n%s%s\n", p.paint(bold, "Queue"), state)
-	p.printf("  waiting     %s, %s of %s (on disk %s), newest bridge_seq %s\n", display.Count(q.Events, "event"),
+	p.printf("  waiting     %s; %s of %s in use (on disk %s), newest bridge_seq %s\n", display.Count(q.Events, "event"),
 		display.Size(q.Bytes), display.Size(q.MaxBytes), display.Size(q.DiskBytes), display.Number(q.LastSeq))
 	p.printf("  quarantine  %s, %s of %s\n", display.Count(q.Quarantine, "item"),
 		display.Size(q.QuarantineBytes), display.Size(q.QuarantineMaxBytes))
-	p.printf("  dedupe      remembers %s of %s deliveries, the last %s", display.Number(q.Remembered), display.Number(q.Capacity), display.Duration(q.WindowCovered))
+	p.printf("  dedupe      remembers %s (room for %s), the oldest %s old", display.Count(q.Remembered, "delivery"), display.Number(q.Capacity), display.Duration(q.WindowCovered))
 	if q.CapacityLasts > 0 {
 		p.printf("; at this rate full after %s", display.Duration(q.CapacityLasts))
 	}
