@@ -180,8 +180,8 @@ func (r *report) worse(before *report) (lines []string) {
 				lines = append(lines, fmt.Sprintf("%s, %s at %d connections: %s is %.2f times that of what it is compared with, and was %.2f", r.Table, now.row(), now.Conns, what, ratio, was))
 			}
 		}
-		look("time an event", reference.Accepted/now.Accepted, referenceThen.Accepted/then.Accepted)
-		look("CPU an event", now.CPU/reference.CPU, then.CPU/referenceThen.CPU)
+		look("time per event", reference.Accepted/now.Accepted, referenceThen.Accepted/then.Accepted)
+		look("CPU per event", now.CPU/reference.CPU, then.CPU/referenceThen.CPU)
 		look("ack p99", float64(now.P99)/float64(reference.P99), float64(then.P99)/float64(referenceThen.P99))
 	}
 	return lines
@@ -206,7 +206,7 @@ func (r *report) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "`%s`, %s, %s; medians of %d rounds of %v. In brackets: the ratio to %s.\n\n", r.Command, r.Date, r.Machine, r.Rounds, r.Duration,
 		map[bool]string{true: "the first row", false: "floor 2"}[r.Table == growthTable])
-	b.WriteString("| connections | | accepted/s | ack p50 | p99 | p99.9 | CPU an event | RssAnon, peak | disk an event | to all outputs | READY | lost | repeated |\n")
+	b.WriteString("| connections | | accepted/s | ack p50 | p99 | p99.9 | CPU per event | RssAnon, peak | disk per event | to all outputs | READY | lost | repeated |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, m := range r.Medians {
 		reference, compared := r.reference(m)

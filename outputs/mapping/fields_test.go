@@ -71,6 +71,9 @@ The cim layout also has ` + "`app`, `vendor_product`, `type`, `severity` (in wor
 Unknown fields of a webhook keep their name, or get a prefix when it is taken: ` + "`webhook_`, then `webhook2_`" + ` and so on. Where names are words (structured
 data, CEF, LEEF) another name becomes ` + "`webhookX`, a number, `_`" + ` and its letters and digits, and bridge_notes tells the name it had. In CEF and LEEF all
 unknown fields begin with ` + "`lg_`, but `category` is `cat`" + `.
+
+Control characters are written as ` + "`#`" + ` and three octal digits, as rsyslog does it (` + "`#012` is a line feed, a typed `#012` is `#043012`" + `; CEF has ` + "`\\n` and `\\r`" + `
+in values). A record over ` + "`max_message_bytes`" + ` loses the end of its description first, then unknown fields, never an ID, and says so in ` + "`bridge_cut`" + `.
 `)
 	return b.String()
 }
