@@ -73,7 +73,7 @@ func printAudit(g *globals, a admin.Audit) error {
 		return err
 	}
 	p := g.printer()
-	p.printf("%s of bridge %s at %s, linuxguard-bridge %s\n", p.paint(bold, "Audit"), display.Line(a.BridgeID), display.Time(a.At), display.Line(a.Version))
+	p.printf("%s of bridge_id %s at %s, linuxguard-bridge %s\n", p.paint(bold, "Audit"), display.Line(a.BridgeID), display.Time(a.At), display.Line(a.Version))
 	if !a.Since.IsZero() {
 		p.printf("of what was received since %s (and what waited then)\n", display.Time(a.Since))
 	}

@@ -35,7 +35,7 @@ func newTraceCommand(g *globals) *cobra.Command {
 			return err
 		}
 		if len(t.Events)+len(t.Refused) == 0 {
-			return fmt.Errorf("nothing is remembered of %s", display.Line(t.ID))
+			return fmt.Errorf("nothing is remembered of %s (a body that was in the quarantine already is kept under its first delivery ID)", display.Line(t.ID))
 		}
 		return nil
 	}
