@@ -46,6 +46,7 @@ test-long: counterparts ## the long forms (500 kills, more rounds, long fuzzing;
 	@.ci/need-cc
 	@rm -f .cache/survived.md
 	LINUXGUARD_LONG=1 LINUXGUARD_SURVIVED=$(abspath .cache)/survived.md $(GOTEST) -limit 12h -- -race -count=1 ./...
+	@sort .cache/survived.md
 	FUZZTIME=5m .ci/fuzz
 	LINUXGUARD_LONG=1 $(MAKE) test-package
 
