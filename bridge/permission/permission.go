@@ -115,6 +115,12 @@ func blameFolder(path string, use Use) string {
 	return fmt.Sprintf("%s: as root: %s", owners(folder), made)
 }
 
+// isSystems reports whether a folder is one that many share, by its place: "/srv", "/var/lib".
+func isSystems(path string) bool {
+	parent := filepath.Dir(path)
+	return parent == "/" || parent == "/var" || strings.HasPrefix(path, "/usr/")
+}
+
 func isOurs(path string) bool {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -143,6 +149,9 @@ func blame(path, bits string, use Use) string {
 		return fmt.Sprintf("%s: chmod u%s %s", what, bits[1:], path)
 	case use == Read:
 		return fmt.Sprintf("%s: chgrp %s %s && chmod %s %s", what, group, path, bits, path)
+	case isSystems(path):
+		own := filepath.Join(path, "linuxguard-bridge")
+		return fmt.Sprintf("%s: name a folder of the bridge's own: install -d -o %s -g %s -m 700 %s", what, us, group, own)
 	}
 	recursive := ""
 	if info, err := os.Stat(path); err == nil && info.IsDir() {

@@ -44,6 +44,8 @@ func TestRemedy(t *testing.T) {
 		{filepath.Join(dir, "none"), permission.Read, ""},
 		{"relative", permission.Read, ""},
 		{"/etc/shadow", permission.Read, "chgrp " + group + " /etc/shadow && chmod g+r /etc/shadow"},
+		{"/var/lib", permission.WriteFolder, "name a folder of the bridge's own: install -d -o " + us + " -g " + group + " -m 700 /var/lib/linuxguard-bridge"},
+		{"/srv", permission.WriteFolder, "-m 700 /srv/linuxguard-bridge"},
 		{system + "/queue", permission.WriteFolder, "as root: install -d -o " + us + " -g " + group + " -m 700 " + system + "/queue"},
 		{system + "/a/queue", permission.WriteFolder, "-m 700 " + system + "/a/queue"},
 		{system + "/signals.ndjson", permission.Write, "as root: install -o " + us + " -g " + group + " -m 600 /dev/null " + system + "/signals.ndjson"},
@@ -74,7 +76,7 @@ func asNobody(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	copied := filepath.Join(dir, "test")
-	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(copied, program, 0o755)); err != nil { //nolint:gosec // nobody runs it
+	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(copied, program, 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), copied, "-test.run=^"+t.Name()+"$")
