@@ -9,6 +9,19 @@
 // forwarded and nothing that was accepted is left without its worker. A reload builds everything of the new
 // configuration first and changes nothing when any of it fails.
 //
+// # Words
+//
+// They mean the same everywhere, in code, messages and metrics:
+//
+//	endpoint   a URL path of the receiver with its secrets; what LinuxGuard's console calls a webhook endpoint
+//	delivery   one webhook that LinuxGuard posts to an endpoint, under a delivery ID; a retry is the same delivery
+//	signal     what LinuxGuard has found, as the delivery's body tells it; two deliveries can tell the same
+//	event      an accepted delivery in the queue, under its sequence (bridge_seq)
+//	record     an event as an output sends it: one syslog message, one event of HEC's, one line of a file
+//	output     a destination with a cursor in the queue and a worker of its own
+//
+// Where a protocol has such a word of its own (event_type, Splunk's events), it is that protocol's.
+//
 // # Who imports whom
 //
 // A signal enters at the left and leaves at the right, and nothing downstream calls back upstream. A test holds this table against
