@@ -1,9 +1,6 @@
 package config
 
 import (
-	"errors"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/linuxguard/linuxguard-bridge/bridge/permission"
@@ -45,10 +42,7 @@ func (l *loader) canWrite(at keyPath, path string, use permission.Use) {
 			l.errorf(at, "", "%s", err)
 			return
 		}
-		there := path
-		for there != "/" && !exists(there) {
-			there = filepath.Dir(there)
-		}
+		there := permission.Nearest(path)
 		if there != path && service.MakesDirectory(path) && !service.MakesDirectory(there) {
 			return // the manager makes what is missing
 		}
@@ -56,10 +50,4 @@ func (l *loader) canWrite(at keyPath, path string, use permission.Use) {
 	if remedy := permission.Remedy(path, use); remedy != "" {
 		tell(at, "", "can't write %q: %s", path, remedy)
 	}
-}
-
-// exists reports whether path is there, as far as this process may see.
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return !errors.Is(err, fs.ErrNotExist)
 }

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -73,32 +72,41 @@ func Remedy(path string, use Use) string {
 	path = filepath.Clean(path)
 	for i := 1; i < len(path); i++ { // the folders above it, from the top
 		if path[i] == '/' && denies(path[:i], unix.X_OK) {
-			return blame(path[:i], "g+x", Read)
+			return blame(path[:i], "+x", Read)
 		}
 	}
-	_, err := os.Stat(path)
+	there := Nearest(path) == path
 	switch {
-	case use == Listen:
+	case use == Listen, !there && use != Read:
 		return blameFolder(path, use)
-	case err == nil && denies(path, uint32(use)):
-		return blame(path, map[bool]string{true: "g+r", false: "g+rwx"}[use == Read], use)
-	case errors.Is(err, fs.ErrNotExist) && use != Read:
-		return blameFolder(path, use)
+	case !there || !denies(path, uint32(use)):
+		return ""
+	case use == Read:
+		return blame(path, "+r", use)
+	default:
+		return blame(path, "+rwx", use)
 	}
-	return ""
+}
+
+// Nearest is path where it is there, else the folder above it that is, as far as this process may see.
+func Nearest(path string) string {
+	for path != "/" {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		path = filepath.Dir(path)
+	}
+	return path
 }
 
 // blameFolder is for a path that can't be made. Its nearest folder is only given to us when it is in one of ours: another may be the system's.
 func blameFolder(path string, use Use) string {
-	folder := filepath.Dir(path)
-	for folder != "/" && !exists(folder) {
-		folder = filepath.Dir(folder)
-	}
+	folder := Nearest(filepath.Dir(path))
 	if !denies(folder, unix.W_OK|unix.X_OK) {
 		return ""
 	}
 	if isOurs(folder) || isOurs(filepath.Dir(folder)) {
-		return blame(folder, "g+wx", use)
+		return blame(folder, "+wx", use)
 	}
 	us, group := Us()
 	made := "install -d -o " + us + " -g " + group + " -m 700 "
@@ -112,27 +120,27 @@ func blameFolder(path string, use Use) string {
 	default:
 		made = fmt.Sprintf("install -o %s -g %s -m 600 /dev/null %s", us, group, path)
 	}
-	return fmt.Sprintf("%s: as root: %s", owners(folder), made)
+	return fmt.Sprintf("%s: as root: %s", whose(folder, stat(folder)), made)
 }
 
-// isSystems reports whether a folder is one that many share, by its place: "/srv", "/var/lib".
-func isSystems(path string) bool {
-	parent := filepath.Dir(path)
-	return parent == "/" || parent == "/var" || strings.HasPrefix(path, "/usr/")
+// isShared reports whether a folder is one that many use, by its place: "/srv", "/var/lib".
+func isShared(folder string) bool {
+	parent := filepath.Dir(folder)
+	return parent == "/" || parent == "/var" || strings.HasPrefix(folder, "/usr/")
 }
 
 func isOurs(path string) bool {
-	info, err := os.Stat(path)
-	if err != nil {
-		return false
-	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int64(owner.Uid) == int64(os.Geteuid())
+	s := stat(path)
+	return s != nil && int64(s.Uid) == int64(os.Geteuid())
 }
 
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return !errors.Is(err, fs.ErrNotExist)
+// stat is what the kernel says of a path; nil: it says nothing.
+func stat(path string) *unix.Stat_t {
+	s := new(unix.Stat_t)
+	if unix.Stat(path, s) != nil {
+		return nil
+	}
+	return s
 }
 
 // denies reports whether the kernel refuses mode (access(2)) on an existing path to this process.
@@ -140,38 +148,37 @@ func denies(path string, mode uint32) bool {
 	return errors.Is(unix.Faccessat(unix.AT_FDCWD, path, mode, unix.AT_EACCESS), unix.EACCES)
 }
 
-// blame names the owner of path and the remedy: what is only read stays its owner's, what is written becomes ours.
+// blame names the owner of path and the remedy, which gives us the bits: what is only read stays its owner's, what is written becomes ours.
 func blame(path, bits string, use Use) string {
-	what := owners(path)
+	s := stat(path)
+	if s == nil {
+		return ""
+	}
 	us, group := Us()
+	isFolder := s.Mode&unix.S_IFMT == unix.S_IFDIR
+	var remedy string
 	switch {
 	case isOurs(path):
-		return fmt.Sprintf("%s: chmod u%s %s", what, bits[1:], path)
+		remedy = fmt.Sprintf("chmod u%s %s", bits, path)
 	case use == Read:
-		return fmt.Sprintf("%s: chgrp %s %s && chmod %s %s", what, group, path, bits, path)
-	case isSystems(path):
-		own := filepath.Join(path, "linuxguard-bridge")
-		return fmt.Sprintf("%s: name a folder of the bridge's own: install -d -o %s -g %s -m 700 %s", what, us, group, own)
+		remedy = fmt.Sprintf("chgrp %s %s && chmod g%s %s", group, path, bits, path)
+	case isFolder && isShared(path):
+		remedy = fmt.Sprintf("name a folder of the bridge's own: install -d -o %s -g %s -m 700 %s", us, group, filepath.Join(path, "linuxguard-bridge"))
+	case isFolder:
+		remedy = fmt.Sprintf("chown -R %s: %s", us, path)
+	default:
+		remedy = fmt.Sprintf("chown %s: %s", us, path)
 	}
-	recursive := ""
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		recursive = "-R "
-	}
-	return fmt.Sprintf("%s: chown %s%s: %s", what, recursive, us, path)
+	return whose(path, s) + ": " + remedy
 }
 
-// owners says whose path is, and who we are.
-func owners(path string) string {
+// whose says whose path is, of which s is known, and who we are.
+func whose(path string, s *unix.Stat_t) string {
 	us, _ := Us()
-	info, err := os.Stat(path)
-	if err != nil {
+	if s == nil {
 		return fmt.Sprintf("%s is out of reach and this runs as %s", path, us)
 	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return fmt.Sprintf("%s belongs to somebody else and this runs as %s", path, us)
-	}
-	return fmt.Sprintf("%s belongs to %s:%s (mode %04o) and this runs as %s", path, userName(owner.Uid), groupName(owner.Gid), info.Mode().Perm(), us)
+	return fmt.Sprintf("%s belongs to %s:%s (mode %04o) and this runs as %s", path, userName(s.Uid), groupName(s.Gid), s.Mode&0o777, us)
 }
 
 // Us names the user and the group that this process has on files.

@@ -29,6 +29,18 @@ func TestRemedy(t *testing.T) {
 	t.Cleanup(func() { _ = os.Chmod(folder, 0o700) })
 	us, group := permission.Us()
 	const system = "/usr/share" // a folder of root's on every machine
+	if ours := os.Getenv(oursVariable); ours != "" {
+		for path, want := range map[string]string{
+			ours + "/queue":       "chown -R " + us + ": " + ours + "/queue",
+			ours + "/queue/log":   "chown -R " + us + ": " + ours + "/queue",
+			ours + "/signals":     "chown " + us + ": " + ours + "/signals",
+			ours + "/logs/a/file": "chown -R " + us + ": " + ours + "/logs",
+		} {
+			if got := permission.Remedy(path, permission.Write); !strings.HasSuffix(got, want) {
+				t.Errorf("%s: got %q, want %q", path, got, want)
+			}
+		}
+	}
 	for _, c := range []struct {
 		path string
 		use  permission.Use
@@ -63,6 +75,9 @@ func TestRemedy(t *testing.T) {
 	}
 }
 
+// oursVariable names a folder of this process's user in which root has made things.
+const oursVariable = "PERMISSION_OURS"
+
 // asNobody runs the same test as the user nobody, from a copy of this program that nobody may run.
 func asNobody(t *testing.T) {
 	t.Helper()
@@ -79,8 +94,13 @@ func asNobody(t *testing.T) {
 	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(copied, program, 0o755)); err != nil {
 		t.Fatal(err)
 	}
+	ours := filepath.Join(dir, "ours")
+	if err := errors.Join(os.MkdirAll(filepath.Join(ours, "queue"), 0o755), os.Mkdir(filepath.Join(ours, "logs"), 0o755), //nolint:gosec // to be seen, not written
+		os.WriteFile(filepath.Join(ours, "signals"), nil, 0o600), os.Chown(ours, 65534, 65534)); err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.CommandContext(t.Context(), copied, "-test.run=^"+t.Name()+"$")
-	cmd.Dir = dir
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), oursVariable+"="+ours)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS") {
 		t.Errorf("as nobody: %v\n%s", err, out)

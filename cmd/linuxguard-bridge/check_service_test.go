@@ -10,6 +10,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -227,6 +228,43 @@ func (w *serviceWorld) checkWithoutUnit() (said string, code int) {
 	cmd.Env = []string{"PATH=" + w.path("bin") + ":" + os.Getenv("PATH")}
 	out, _ := cmd.CombinedOutput()
 	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// TestCheckUnwritable: where no service manager runs the bridge, check warns of what run would fail at.
+func TestCheckUnwritable(t *testing.T) {
+	t.Parallel()
+	w := newServiceWorld(t)
+	program, err := os.ReadFile(bridgetest.Binary(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write("bin/linuxguard-bridge", string(program), 0o755) // the other one's folder may be closed to nobody
+	w.write("bin/systemctl", "#!/bin/sh\necho LoadState=not-found\n", 0o755)
+	check := func() string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), w.path("bin/linuxguard-bridge"), "check", w.path("config.toml"))
+		cmd.Env = []string{"PATH=" + w.path("bin") + ":" + os.Getenv("PATH")}
+		if w.root {
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return string(out)
+	}
+	if said := check(); strings.Contains(said, "can't write") || !strings.Contains(said, "is not installed here") {
+		t.Errorf("all can be written, and it says\n%s", said)
+	}
+	for _, folder := range []string{"state", "run", "logs"} {
+		w.lock(folder)
+	}
+	said := check()
+	for _, key := range []string{"queue.directory", "admin.socket", "output.archive.path"} {
+		if !strings.Contains(said, "warning: "+key+": can't write") {
+			t.Errorf("it warns of no %s:\n%s", key, said)
+		}
+	}
 }
 
 // TestUsage: whatever is wrong with a command line is one line in our own words, and exit code 2.
