@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest"
 	"github.com/linuxguard/linuxguard-bridge/bridge/bridgetest/survived"
 	"github.com/linuxguard/linuxguard-bridge/bridge/forward"
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
@@ -92,10 +92,7 @@ func (d *running) stop(t *testing.T) {
 // force. The daemon is restarted half-way. The time is a bubble's, the queue is on a real disk.
 func TestLongOutage(t *testing.T) {
 	t.Parallel()
-	outage := 10 * time.Minute
-	if os.Getenv("LINUXGUARD_LONG") != "" {
-		outage = 24 * time.Hour
-	}
+	outage := time.Duration(bridgetest.Count(10, 24*60)) * time.Minute
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		c := &collector{}

@@ -13,8 +13,8 @@ import (
 	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
 )
 
-// benchEngine is a queue on the disk of LINUXGUARD_BENCH_DIR (unset: the temporary folder's, which may be in memory), with an output
-// that is at its end whenever the benchmark begins.
+// benchEngine is an empty queue with one output, on the disk of LINUXGUARD_BENCH_DIR (unset: the temporary folder's, which may be in
+// memory).
 func benchEngine(b *testing.B) queue.Queue {
 	b.Helper()
 	dir, err := os.MkdirTemp(os.Getenv("LINUXGUARD_BENCH_DIR"), "queue")
