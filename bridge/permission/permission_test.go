@@ -95,7 +95,7 @@ func asNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	ours := filepath.Join(dir, "ours")
-	if err := errors.Join(os.MkdirAll(filepath.Join(ours, "queue"), 0o755), os.Mkdir(filepath.Join(ours, "logs"), 0o755), //nolint:gosec // to be seen, not written
+	if err := errors.Join(os.MkdirAll(filepath.Join(ours, "queue"), 0o755), os.Mkdir(filepath.Join(ours, "logs"), 0o755),
 		os.WriteFile(filepath.Join(ours, "signals"), nil, 0o600), os.Chown(ours, 65534, 65534)); err != nil {
 		t.Fatal(err)
 	}

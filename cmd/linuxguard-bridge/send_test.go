@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -79,7 +80,7 @@ func TestSendElsewhere(t *testing.T) {
 		{"--insecure --duplicate", exitOK, 2, "200 OK"},
 		{"--insecure --forge", exitOK, 1, "401 Unauthorized"},
 		{"--insecure --count 50", exitOK, 50, "50 sent in"},
-		{"--insecure --http1 --delivery-id chosen -H X-Team:soc --file " + payload, exitOK, 1, "delivery chosen"},
+		{"--insecure --http1 --delivery-id chosen -H X-Team:soc --file " + payload, exitOK, 1, "no signal  delivery chosen"},
 	} {
 		r := &receiver{}
 		server := httptest.NewTLSServer(r)
@@ -95,6 +96,27 @@ func TestSendElsewhere(t *testing.T) {
 		}
 		if strings.Contains(stdout.String()+stderr.String(), "sesame") {
 			t.Errorf("send %s prints the secret", c.args)
+		}
+	}
+}
+
+// TestUnexpected: who sent something says what was expected and what came.
+func TestUnexpected(t *testing.T) {
+	t.Parallel()
+	of := func(want expectation, status int, outcome string) sent {
+		return sent{plannedDelivery: plannedDelivery{want: want}, answer: sender.Answer{Status: status, Outcome: outcome}}
+	}
+	good := []sent{of(wantAccepted, 200, "accepted"), of(wantDuplicate, 200, "duplicate"), of(wantRefused, 401, "")}
+	if err := unexpected(good); err != nil {
+		t.Error(err)
+	}
+	for want, wrong := range map[string]sent{
+		"1 of 4 answers were not the expected ones: accepted was expected, and the last such answer is quarantined":              of(wantAccepted, 200, "quarantined"),
+		"1 of 4 answers were not the expected ones: 401 was expected, and the last such answer is accepted":                      of(wantRefused, 200, "accepted"),
+		"1 of 4 answers were not the expected ones: duplicate was expected, and the last such answer is 503 service unavailable": of(wantDuplicate, 503, ""),
+	} {
+		if err := unexpected(append(slices.Clone(good), wrong)); err == nil || err.Error() != want {
+			t.Errorf("got %v\nwant %s", err, want)
 		}
 	}
 }
