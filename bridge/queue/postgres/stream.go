@@ -129,7 +129,7 @@ func (s *stream) load(ctx context.Context, first, last uint64, limit, maxBytes i
 	s.renewed(asked)
 	s.moved(cursor)
 	raise(&s.newest, newest)
-	return batchOf(events, dropped, lost, first, min(to, cut-1, newest)), cut <= to, nil
+	return batchOf(events, dropped, lost, s.Cursor(), first, min(to, cut-1, newest)), cut <= to, nil
 }
 
 // upTo is a stretch of events with the bytes of the bodies up to each.
@@ -161,8 +161,9 @@ func scanGaps(gaps *[]queue.Gap, o queue.Outcome) func(pgx.Rows) error {
 	}
 }
 
-// batchOf puts together what there is of first..to: the events, and why others will not come.
-func batchOf(events []*queue.Event, dropped, lost []queue.Gap, first, to uint64) queue.Batch {
+// batchOf puts together what there is of first..to: the events, and why others will not come. What was dropped at an output is not
+// given to it any more, although others may still need it; above the cursor a replay has asked for it again.
+func batchOf(events []*queue.Event, dropped, lost []queue.Gap, cursor, first, to uint64) queue.Batch {
 	b := queue.Batch{Through: first - 1}
 	within := func(gaps []queue.Gap, seq uint64) bool {
 		return slices.ContainsFunc(gaps, func(g queue.Gap) bool { return g.First <= seq && seq <= g.Last })
@@ -170,7 +171,7 @@ func batchOf(events []*queue.Event, dropped, lost []queue.Gap, first, to uint64)
 	for seq := first; seq <= to; seq++ {
 		here := len(events) > 0 && events[0].Seq == seq
 		switch {
-		case within(dropped, seq):
+		case within(dropped, seq) && (seq <= cursor || !here):
 			b.Gaps = addGap(b.Gaps, seq, queue.Dropped)
 		case here:
 			b.Events = append(b.Events, events[0])

@@ -1,6 +1,10 @@
 package queuetest
 
-import "github.com/linuxguard/linuxguard-bridge/bridge/queue"
+import (
+	"time"
+
+	"github.com/linuxguard/linuxguard-bridge/bridge/queue"
+)
 
 var roomTests = []test{
 	{name: "Full", run: testFull},
@@ -8,6 +12,7 @@ var roomTests = []test{
 	{name: "SetLimits", run: testSetLimits},
 	{name: "DropOldest", run: testDropOldest},
 	{name: "DropOldestAndDelivered", run: testDropOldestAndDelivered},
+	{name: "ReplayDropped", run: testReplayDropped},
 	{name: "DropOldestInVain", run: testDropOldestInVain},
 	{name: "DropOldestKeepsOthers", run: testDropOldestKeepsOthers},
 }
@@ -168,6 +173,32 @@ func testDropOldestAndDelivered(t *trial) {
 			if want := seq != 4; (o.Outcome == queue.Delivered) != want || (o.Outcome == queue.Dropped) == want {
 				t.Errorf("%s: sequence %d is %v", l.name, seq, o.Outcome)
 			}
+		}
+	}
+}
+
+// testReplayDropped: what was dropped at an output and is still there comes when an operator asks for it again.
+func testReplayDropped(t *trial) {
+	t.smallQueue()
+	t.startWith(dropping("lazy"))
+	last := uint64(0)
+	for tenure := t.claim("lazy"); tenure.Cursor() < 8; {
+		last = t.accept(t.sized(int(last), 16*kiB))
+	}
+	n, err := t.q.Replay(t.ctx(), "lazy", t.clock.now().Add(-time.Hour))
+	t.must("replay", err)
+	at := t.claim("lazy").Cursor()
+	if at != last-n {
+		t.Errorf("the cursor is at %d of %d, and %d are sent again", at, last, n)
+	}
+	for _, l := range t.lifetimes() {
+		l.begin()
+		t.readRest(t.claim("lazy"), at, last)
+	}
+	t.advance(t.claim("lazy"), last)
+	for seq, o := range t.outcomes("lazy", at+1, last) {
+		if o.Outcome != queue.Delivered {
+			t.Errorf("sequence %d is %v", seq, o.Outcome)
 		}
 	}
 }
